@@ -1,0 +1,273 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nightly program's configuration, read from ``config.json`` into frozen dataclasses.
+
+The dataclasses are the schema: a field's name is the key, its type what is accepted, its
+default what a missing key means. An unknown key, a wrong type or a value outside its range is
+a :class:`ConfigError` that names the file, the key and what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Tuple, Type, TypeVar, get_type_hints
+
+from .errors import ConfigError
+
+CONFIG_PATH = "/etc/lepotato-backup/config.json"
+CONFIG_VERSION = 1
+
+GIBIBYTE_BYTES = 1024**3
+
+DUMP_KINDS = ("postgres", "mysql", "sqlite", "command")
+
+# Every tree is a directory name in staging and in the bucket.
+_TREE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+# A suffixed size as rclone's --bwlimit and --b2-chunk-size take it, or a timetable.
+_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[BKMGkmg]?i?B?")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things lie on the Potato."""
+
+    ssd: str = "/mnt/ssd"
+    staging: str = "/mnt/ssd/backup-staging"
+    state: str = "/var/lib/lepotato-backup"
+    log: str = "/mnt/ssd/logs/backup-to-b2.log"
+
+    @property
+    def daily(self) -> str:
+        """The staged copy of the last capture."""
+        return os.path.join(self.staging, "daily")
+
+
+@dataclass(frozen=True)
+class Rclone:
+    """How rclone is called. Transfers and chunks bound its memory: see DESIGN's measurements."""
+
+    binary: str = "/usr/local/bin/rclone"
+    config: str = "/etc/lepotato-backup/rclone.conf"
+    raw_remote: str = "b2-backup"
+    crypt_remote: str = "b2-encrypted"
+    transfers: int = field(default=8, metadata={"minimum": 1})
+    checkers: int = field(default=8, metadata={"minimum": 1})
+    bandwidth_limit: str = ""
+    chunk_size: str = field(default="5M", metadata={"pattern": _SIZE, "expected": "like '5M'"})
+    upload_concurrency: int = field(default=4, metadata={"minimum": 1})
+    stall_timeout_seconds: int = field(default=900, metadata={"minimum": 1})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One staged tree: its name and the absolute paths that are captured into it."""
+
+    tree: str = field(metadata={"pattern": _TREE_NAME, "expected": "lower case, digits and '-'"})
+    paths: Tuple[str, ...] = field(metadata={"absolute": True, "minimum_length": 1})
+    exclude: Tuple[str, ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A consistent dump of one container's data, made before the container is stopped.
+
+    *database* and *user* are for postgres and mysql, *path* (inside the container) for sqlite,
+    *command* (run in the container, its standard output is the dump) for command.
+    """
+
+    container: str
+    kind: str = field(metadata={"choices": DUMP_KINDS})
+    database: str = ""
+    user: str = ""
+    path: str = ""
+    command: Tuple[str, ...] = ()
+    timeout_seconds: int = field(default=3600, metadata={"minimum": 1})
+
+
+@dataclass(frozen=True)
+class Containers:
+    """Which containers a night stops, in which order, and how long it waits for them.
+
+    Names are container names or compose ``project/service``; *groups* maps a name to the name of
+    its capture group, *priorities* to a number (lower stops first), *stop_timeouts* to seconds.
+    """
+
+    enabled: bool = True
+    socket: str = "/var/run/docker.sock"
+    stop_timeout_seconds: int = field(default=30, metadata={"minimum": 1})
+    start_timeout_seconds: int = field(default=120, metadata={"minimum": 1})
+    include: Tuple[str, ...] = ()
+    exclude: Tuple[str, ...] = ()
+    never_stop: Tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    stop_timeouts: Mapping[str, int] = field(default_factory=dict)
+    dumps: Tuple[Dump, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capture:
+    """How the sources are copied into staging."""
+
+    hot_passes_max: int = field(default=3, metadata={"minimum": 1})
+    hot_delta_small_bytes: int = field(default=16 * 1024**2, metadata={"minimum": 0})
+    niceness: int = field(default=10, metadata={"minimum": 0, "maximum": 19})
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stops a night before it changes staging."""
+
+    shrink_percent_max: int = field(default=50, metadata={"minimum": 1, "maximum": 100})
+    minimum_free_bytes: int = field(default=GIBIBYTE_BYTES, metadata={"minimum": 0})
+    minimum_free_percent: int = field(default=5, metadata={"minimum": 0, "maximum": 99})
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of ``config.json``."""
+
+    host: str = field(metadata={"minimum_length": 1})
+    bucket: str = field(metadata={"minimum_length": 1})
+    host_prefix: str = field(metadata={"minimum_length": 1})
+    sources: Tuple[Source, ...] = field(metadata={"minimum_length": 1})
+    version: int = field(default=CONFIG_VERSION, metadata={"minimum": 1, "maximum": CONFIG_VERSION})
+    paths: Paths = field(default_factory=Paths)
+    rclone: Rclone = field(default_factory=Rclone)
+    containers: Containers = field(default_factory=Containers)
+    capture: Capture = field(default_factory=Capture)
+    guards: Guards = field(default_factory=Guards)
+
+
+def load_config(path: str = CONFIG_PATH) -> Config:
+    """Read and check the configuration file.
+
+    Raises :class:`ConfigError` naming the file, the key and what was expected.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            raw = json.load(stream)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be read: {error.strerror}",
+            "Run site.yml to write it, or name another file with --config",
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}", "Run site.yml to write it anew") from error
+    return parse_config(raw, path)
+
+
+def parse_config(raw: object, path: str = CONFIG_PATH) -> Config:
+    """Turn decoded JSON into a :class:`Config`; *path* names the file in errors."""
+    try:
+        config = _build(Config, raw, "")
+        _check_trees(config.sources)
+        _check_dumps(config.containers.dumps)
+    except _KeyProblem as problem:
+        where = f"key '{problem.key}'" if problem.key else "the file"
+        raise ConfigError(
+            f"{path}: {where} {problem.what}",
+            "Change the variable of the agent role that sets it and run site.yml again",
+        ) from problem
+    return config
+
+
+class _KeyProblem(Exception):
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(key, what)
+        self.key = key
+        self.what = what
+
+
+def _build(cls: Type[T], raw: object, key: str) -> T:
+    if not isinstance(raw, dict):
+        raise _KeyProblem(key, f"must be an object, not {_kind(raw)}")
+    hints = get_type_hints(cls)
+    fields = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass
+    for name in raw:
+        if name not in fields:
+            known = ", ".join(sorted(fields))
+            raise _KeyProblem(_join(key, str(name)), f"is not known here; known are {known}")
+    values: Dict[str, Any] = {}
+    for name, item in fields.items():
+        here = _join(key, name)
+        if name in raw:
+            values[name] = _value(hints[name], raw[name], here)
+            _check_range(values[name], item.metadata, here)
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise _KeyProblem(here, "is missing")
+    return cls(**values)
+
+
+def _value(hint: Any, raw: object, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, raw, key)  # type: ignore[arg-type]  # hint is a class here
+    origin = getattr(hint, "__origin__", None)
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise _KeyProblem(key, f"must be a list, not {_kind(raw)}")
+        return tuple(_value(hint.__args__[0], item, f"{key}[{i}]") for i, item in enumerate(raw))
+    if origin is not None:
+        if not isinstance(raw, dict):
+            raise _KeyProblem(key, f"must be an object, not {_kind(raw)}")
+        return {name: _value(hint.__args__[1], item, _join(key, name)) for name, item in raw.items()}
+    # bool is an int to Python, not to a person who wrote true for a number.
+    if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
+        raise _KeyProblem(key, f"must be {_NAMES[hint]}, not {_kind(raw)}")
+    return raw
+
+
+def _check_range(value: Any, rules: Mapping[str, Any], key: str) -> None:
+    if "minimum" in rules and value < rules["minimum"]:
+        raise _KeyProblem(key, f"must be at least {rules['minimum']}, not {value}")
+    if "maximum" in rules and value > rules["maximum"]:
+        raise _KeyProblem(key, f"must be at most {rules['maximum']}, not {value}")
+    if "minimum_length" in rules and len(value) < rules["minimum_length"]:
+        raise _KeyProblem(key, "must not be empty")
+    if "choices" in rules and value not in rules["choices"]:
+        raise _KeyProblem(key, f"must be one of {', '.join(rules['choices'])}, not {value!r}")
+    if "pattern" in rules and not rules["pattern"].fullmatch(value):
+        raise _KeyProblem(key, f"must be {rules['expected']}, not {value!r}")
+    if rules.get("absolute"):
+        for path in value:
+            if not os.path.isabs(path) or os.path.normpath(path) != path:
+                raise _KeyProblem(key, f"must hold absolute paths without '..', not {path!r}")
+
+
+def _check_trees(sources: Tuple[Source, ...]) -> None:
+    seen: List[str] = []
+    for index, source in enumerate(sources):
+        if source.tree in seen:
+            raise _KeyProblem(f"sources[{index}].tree", f"repeats the tree {source.tree!r}")
+        seen.append(source.tree)
+
+
+def _check_dumps(dumps: Tuple[Dump, ...]) -> None:
+    needed = {"sqlite": "path", "command": "command"}
+    for index, dump in enumerate(dumps):
+        name = needed.get(dump.kind)
+        if name and not getattr(dump, name):
+            raise _KeyProblem(
+                f"containers.dumps[{index}].{name}", f"is missing: a {dump.kind} dump needs it"
+            )
+
+
+_NAMES = {str: "a string", int: "a whole number", bool: "true or false"}
+
+
+def _kind(raw: object) -> str:
+    names = {dict: "an object", list: "a list", type(None): "null", float: "a fraction", **_NAMES}
+    return f"{names.get(type(raw), type(raw).__name__)} ({json.dumps(raw)[:60]})"
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
