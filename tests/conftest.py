@@ -25,7 +25,9 @@ def _put_first(entry: str) -> None:
         sys.path.remove(entry)
     sys.path.insert(0, entry)
     inherited = [
-        part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part not in ("", entry)
+        part
+        for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if part not in ("", entry)
     ]
     os.environ["PYTHONPATH"] = os.pathsep.join([entry, *inherited])
 
