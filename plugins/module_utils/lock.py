@@ -1,0 +1,51 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time: an advisory lock that the kernel gives back when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from types import TracebackType
+from typing import Optional, Type
+
+from .errors import LockHeld
+
+
+class RunLock:
+    """Hold the exclusive lock at *path* while in the ``with`` block.
+
+    Raises :class:`LockHeld` at once when another process holds it, naming that process.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor: Optional[int] = None
+
+    def __enter__(self) -> RunLock:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise LockHeld(
+                f"another run (process {holder}) holds {self.path}",
+                "Wait for it to end; nothing was changed",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        # The file stays: removing it would let two runs hold locks on two different files.
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
