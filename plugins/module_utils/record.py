@@ -1,0 +1,117 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run records: one JSON file a run, for ``status``, for monitoring and for the person who asks.
+
+``STATE/runs/ID.json`` is written once, when the run ends, whatever ended it; ``STATE/last_run.json``
+is a copy of the newest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional
+
+from .errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_WARNINGS,
+    BackupError,
+    Interrupted,
+)
+from .files import write_json_atomically
+from .restore_points import point_id, rfc3339
+
+RUNS_DIRECTORY = "runs"
+LAST_RUN_NAME = "last_run.json"
+
+# A year of nights and a month of re-runs; a record is a few KiB.
+RECORDS_KEPT = 400
+
+
+@dataclass
+class RunRecord:
+    """What a run did; filled in as it goes on and finished by :meth:`finish`."""
+
+    host: str
+    started_epoch_seconds: float
+    dry_run: bool = False
+    id: str = ""
+    outcome: str = "running"
+    exit_code: int = EXIT_FAILED
+    step: str = ""
+    error: str = ""
+    warnings: List[str] = field(default_factory=list)
+    seconds: Dict[str, float] = field(default_factory=dict)
+    details: Dict[str, Any] = field(default_factory=dict)
+    point: Optional[str] = None
+    ended_epoch_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.id = self.id or point_id(self.started_epoch_seconds)
+
+    def finish(self, error: Optional[BaseException], warnings: List[str], step: str) -> None:
+        """Set outcome and exit code from what happened."""
+        self.ended_epoch_seconds = time.time()
+        self.warnings = list(warnings)
+        self.step = step
+        if error is not None:
+            self.outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
+            self.error = str(error) if isinstance(error, BackupError) else repr(error)
+            self.exit_code = getattr(error, "exit_code", EXIT_FAILED)
+        elif warnings:
+            self.outcome, self.exit_code = "warnings", EXIT_WARNINGS
+        else:
+            self.outcome, self.exit_code = "ok", EXIT_OK
+
+    def to_json(self) -> Dict[str, Any]:
+        """The record as it is stored; durations in seconds, times in RFC 3339 UTC."""
+        return {
+            "id": self.id,
+            "host": self.host,
+            "started_at": rfc3339(self.started_epoch_seconds),
+            "ended_at": rfc3339(self.ended_epoch_seconds),
+            "duration_seconds": round(self.ended_epoch_seconds - self.started_epoch_seconds, 1),
+            "dry_run": self.dry_run,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "step": self.step,
+            "error": self.error,
+            "warnings": self.warnings,
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+            "point": self.point,
+            **self.details,
+        }
+
+
+class Stopwatch:
+    """Measure a named part of the run into the record, also when the part fails."""
+
+    def __init__(
+        self, record: RunRecord, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._record, self._name, self._clock = record, name, clock
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = self._clock()
+
+    def __exit__(self, *_unused: object) -> None:
+        spent = self._clock() - self._started
+        self._record.seconds[self._name] = self._record.seconds.get(self._name, 0.0) + spent
+
+
+def store_record(state_directory: str, record: RunRecord) -> str:
+    """Write the record and drop the oldest beyond :data:`RECORDS_KEPT`; returns its path."""
+    directory = os.path.join(state_directory, RUNS_DIRECTORY)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    path = os.path.join(directory, f"{record.id}.json")
+    value = record.to_json()
+    write_json_atomically(path, value)
+    write_json_atomically(os.path.join(state_directory, LAST_RUN_NAME), value)
+    names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
+    for name in names[:-RECORDS_KEPT]:
+        os.unlink(os.path.join(directory, name))
+    return path
