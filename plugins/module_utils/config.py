@@ -162,7 +162,9 @@ def load_config(path: str = CONFIG_PATH) -> Config:
             "Run site.yml to write it, or name another file with --config",
         ) from error
     except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}", "Run site.yml to write it anew") from error
+        raise ConfigError(
+            f"{path} is not JSON: {error}", "Run site.yml to write it anew"
+        ) from error
     return parse_config(raw, path)
 
 
@@ -219,7 +221,9 @@ def _value(hint: Any, raw: object, key: str) -> Any:
     if origin is not None:
         if not isinstance(raw, dict):
             raise _KeyProblem(key, f"must be an object, not {_kind(raw)}")
-        return {name: _value(hint.__args__[1], item, _join(key, name)) for name, item in raw.items()}
+        return {
+            name: _value(hint.__args__[1], item, _join(key, name)) for name, item in raw.items()
+        }
     # bool is an int to Python, not to a person who wrote true for a number.
     if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
         raise _KeyProblem(key, f"must be {_NAMES[hint]}, not {_kind(raw)}")

@@ -99,7 +99,9 @@ def probe_io(directory: str) -> None:
             "Check the SSD, its cable and its power supply (dmesg), and its free space",
         ) from error
     if read_back != _PROBE_BYTES:
-        raise BackupError(f"{directory} gives back other bytes than were written", "Replace the SSD")
+        raise BackupError(
+            f"{directory} gives back other bytes than were written", "Replace the SSD"
+        )
 
 
 def _unescape(field: str) -> str:

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import threading
-from typing import Any, Callable, Dict, IO, List, Mapping, NamedTuple, Optional, Protocol, Sequence
+from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from .errors import CommandError, CommandTimeout
 

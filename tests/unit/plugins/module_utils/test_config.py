@@ -1,0 +1,110 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.lepotato.backup.plugins.module_utils.config import (
+    Config,
+    load_config,
+    parse_config,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import ConfigError
+
+MINIMAL: dict[str, Any] = {
+    "host": "potato",
+    "bucket": "my-bucket",
+    "host_prefix": "potato",
+    "sources": [{"tree": "docker-volumes", "paths": ["/mnt/ssd/docker/volumes"]}],
+}
+
+
+def with_key(**changes: Any) -> dict[str, Any]:
+    return {**MINIMAL, **changes}
+
+
+def test_missing_keys_take_the_documented_defaults() -> None:
+    config = parse_config(MINIMAL)
+    assert isinstance(config, Config)
+    assert config.paths.daily == "/mnt/ssd/backup-staging/daily"
+    assert config.rclone.chunk_size == "5M"
+    assert config.containers.stop_timeout_seconds == 30
+    assert config.sources[0].required is True
+
+
+def test_nested_values_are_read() -> None:
+    config = parse_config(
+        with_key(
+            rclone={"transfers": 16},
+            containers={
+                "priorities": {"web": 5},
+                "dumps": [{"container": "db", "kind": "postgres", "database": "app"}],
+            },
+        )
+    )
+    assert config.rclone.transfers == 16
+    assert config.containers.priorities == {"web": 5}
+    assert config.containers.dumps[0].database == "app"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ([], "the file must be an object, not a list"),
+        ({}, "key 'host' is missing"),
+        (with_key(host=1), "key 'host' must be a string, not a whole number (1)"),
+        (with_key(host=""), "key 'host' must not be empty"),
+        (with_key(version=2), "key 'version' must be at most 1, not 2"),
+        (with_key(sources=[]), "key 'sources' must not be empty"),
+        (with_key(sources={}), "key 'sources' must be a list, not an object"),
+        (with_key(rclone={"tranfers": 1}), "key 'rclone.tranfers' is not known here"),
+        (with_key(rclone={"transfers": True}), "key 'rclone.transfers' must be a whole number"),
+        (with_key(rclone={"transfers": 0}), "key 'rclone.transfers' must be at least 1, not 0"),
+        (with_key(rclone={"chunk_size": "big"}), "key 'rclone.chunk_size' must be like '5M'"),
+        (
+            with_key(sources=[{"tree": "Docker Volumes", "paths": ["/a"]}]),
+            "key 'sources[0].tree' must be lower case, digits and '-'",
+        ),
+        (
+            with_key(sources=[{"tree": "a", "paths": ["relative"]}]),
+            "key 'sources[0].paths' must hold absolute paths without '..', not 'relative'",
+        ),
+        (
+            with_key(sources=[{"tree": "a", "paths": ["/a/../b"]}]),
+            "key 'sources[0].paths' must hold absolute paths without '..'",
+        ),
+        (
+            with_key(sources=[{"tree": "a", "paths": ["/a"]}, {"tree": "a", "paths": ["/b"]}]),
+            "key 'sources[1].tree' repeats the tree 'a'",
+        ),
+        (
+            with_key(containers={"dumps": [{"container": "db", "kind": "oracle"}]}),
+            "key 'containers.dumps[0].kind' must be one of postgres, mysql, sqlite, command",
+        ),
+        (
+            with_key(containers={"dumps": [{"container": "db", "kind": "sqlite"}]}),
+            "key 'containers.dumps[0].path' is missing: a sqlite dump needs it",
+        ),
+        (
+            with_key(containers={"priorities": {"web": "first"}}),
+            "key 'containers.priorities.web' must be a whole number",
+        ),
+    ],
+)
+def test_bad_input_names_the_key_and_what_was_expected(raw: Any, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw, "/etc/x.json")
+    assert f"/etc/x.json: {expected}" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_is_missing_or_no_json_is_named(tmp_path: Any) -> None:
+    missing = tmp_path / "config.json"
+    with pytest.raises(ConfigError, match="can't be read: No such file"):
+        load_config(str(missing))
+    missing.write_text("{ nearly json", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not JSON.*line 1"):
+        load_config(str(missing))

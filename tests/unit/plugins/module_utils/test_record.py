@@ -1,0 +1,64 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import (
+    BackupError,
+    ConfigError,
+    Interrupted,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.record import (
+    RECORDS_KEPT,
+    RunRecord,
+    Stopwatch,
+    store_record,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "warnings", "outcome", "exit_code"),
+    [
+        (None, [], "ok", 0),
+        (None, ["container web is not healthy"], "warnings", 3),
+        (BackupError("no"), [], "failed", 1),
+        (ConfigError("no"), ["w"], "failed", 2),
+        (RuntimeError("bug"), [], "failed", 1),
+        (Interrupted(15, "SIGTERM"), [], "interrupted", 1),
+    ],
+)
+def test_outcome_and_exit_code_follow_what_happened(
+    error: BaseException | None, warnings: list[str], outcome: str, exit_code: int
+) -> None:
+    record = RunRecord("potato", 1795312800.0)
+    record.finish(error, warnings, "upload")
+    stored = record.to_json()
+    assert (stored["outcome"], stored["exit_code"]) == (outcome, exit_code)
+    assert stored["started_at"] == "2026-11-22T06:00:00Z"
+    assert stored["id"] == "20261122T060000Z"
+
+
+def test_records_are_kept_private_and_bounded(tmp_path: Path) -> None:
+    for number in range(RECORDS_KEPT + 3):
+        record = RunRecord("potato", 1795312800.0 + 86400 * number)
+        record.finish(None, [], "")
+        path = store_record(str(tmp_path), record)
+    names = sorted(os.listdir(tmp_path / "runs"))
+    assert len(names) == RECORDS_KEPT
+    assert names[-1] == os.path.basename(path)
+    last = json.loads((tmp_path / "last_run.json").read_text(encoding="utf-8"))
+    assert f"{last['id']}.json" == names[-1]
+
+
+def test_a_part_that_fails_is_timed_too() -> None:
+    record = RunRecord("potato", 0.0)
+    times = iter([10.0, 12.5])
+    with pytest.raises(BackupError), Stopwatch(record, "upload", lambda: next(times)):
+        raise BackupError("no")
+    assert record.seconds == {"upload": 2.5}
