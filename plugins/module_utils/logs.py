@@ -39,7 +39,8 @@ class RunLog:
     def __init__(self, run_id: str, handlers: List[logging.Handler]) -> None:
         self.warnings: List[str] = []
         self.current_step = ""
-        self._logger = logging.Logger("lepotato-backup", logging.DEBUG)
+        # A logger of its own: two runs in one process (tests, modules) must not share handlers.
+        self._logger = logging.Logger("lepotato-backup", logging.DEBUG)  # noqa: LOG001
         formatter = logging.Formatter(
             f"%(asctime)sZ %(levelname)-7s [{run_id}] %(message)s", "%Y-%m-%dT%H:%M:%S"
         )

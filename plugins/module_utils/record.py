@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run records: one JSON file a run, for ``status``, for monitoring and for the person who asks.
 
-``STATE/runs/ID.json`` is written once, when the run ends, whatever ended it; ``STATE/last_run.json``
-is a copy of the newest.
+``STATE/runs/ID.json`` is written once, when the run ends, whatever ended it;
+``STATE/last_run.json`` is a copy of the newest.
 """
 
 from __future__ import annotations

@@ -124,8 +124,7 @@ def rfc3339(epoch_seconds: float) -> str:
 
 def epoch_of_point(identifier: str) -> float:
     """The start time that the point's name tells, in seconds since 1970."""
-    moment = datetime.strptime(identifier, _ID_FORMAT)
-    return moment.replace(tzinfo=timezone.utc).timestamp()
+    return datetime.strptime(identifier, _ID_FORMAT).replace(tzinfo=timezone.utc).timestamp()
 
 
 def seal_path(identifier: str) -> str:
@@ -172,9 +171,10 @@ def _parse_timestamp(text: str) -> str:
         text += "T23:59:59Z"
     for known in _TIMESTAMP_FORMATS:
         try:
-            return datetime.strptime(text, known).strftime(_ID_FORMAT)
+            moment = datetime.strptime(text, known).replace(tzinfo=timezone.utc)
         except ValueError:
             continue
+        return moment.strftime(_ID_FORMAT)
     raise ConfigError(
         f"'{text}' is no restore point",
         "Say daily, or a time such as 2026-11-22T02:00Z; restore-from-b2.sh alone lists them",

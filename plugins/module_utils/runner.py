@@ -14,9 +14,22 @@ import os
 import signal
 import subprocess
 import threading
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+)
 
 from .errors import CommandError, CommandTimeout
+from .signals import ENDING_SIGNALS
 
 # A child that ignores SIGTERM (rclone with a revoked key does) is killed after this long.
 TERMINATE_GRACE_SECONDS = 10.0
@@ -96,21 +109,17 @@ class SubprocessRunner:
         check: bool = True,
     ) -> CommandResult:
         """See :class:`Runner`. An exception raised by *on_stderr_line* ends the command."""
+        # A signal between the start of the child and the try below would leave it running.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         try:
-            process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
-                list(argv),
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**os.environ, **env} if env else None,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-        except OSError as error:
-            raise CommandError(argv, None, str(error)) from error
+            process = self._start(argv, stdin is not None, env, mask)
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            raise
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if on_stderr_line is None:
-                stdout, stderr = self._communicate(process, stdin, timeout_seconds)
+                stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
             else:
                 stdout, stderr = self._stream(process, stdin, timeout_seconds, on_stderr_line)
         except subprocess.TimeoutExpired as error:
@@ -127,19 +136,38 @@ class SubprocessRunner:
         return result
 
     @staticmethod
-    def _communicate(
-        process: subprocess.Popen[bytes], stdin: Optional[bytes], timeout_seconds: Optional[float]
-    ) -> tuple[bytes, bytes]:
-        return process.communicate(stdin, timeout=timeout_seconds)
+    def _start(
+        argv: Sequence[str],
+        with_stdin: bool,
+        env: Optional[Mapping[str, str]],
+        mask: Set[signal.Signals],
+    ) -> subprocess.Popen[bytes]:
+        def in_child() -> None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            _die_with_parent()
 
-    @staticmethod
+        try:
+            return subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE if with_stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **env} if env else None,
+                start_new_session=True,
+                preexec_fn=in_child,
+            )
+        except OSError as error:
+            raise CommandError(argv, None, str(error)) from error
+
     def _stream(
+        self,
         process: subprocess.Popen[bytes],
         stdin: Optional[bytes],
         timeout_seconds: Optional[float],
         on_stderr_line: Callable[[str], None],
     ) -> tuple[bytes, bytes]:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         collected: List[bytes] = []
         reader = threading.Thread(target=_drain, args=(process.stdout, collected), daemon=True)
         reader.start()
@@ -148,7 +176,7 @@ class SubprocessRunner:
             process.stdin.write(stdin)
             process.stdin.close()
         timed_out = threading.Event()
-        timer = _kill_timer(process, timeout_seconds, timed_out)
+        timer = self._kill_timer(process, timeout_seconds, timed_out)
         kept: List[bytes] = []
         try:
             for raw_line in process.stderr:
@@ -165,6 +193,24 @@ class SubprocessRunner:
             assert timeout_seconds is not None
             raise subprocess.TimeoutExpired(process.args, timeout_seconds, stderr=stderr)
         return b"".join(collected), stderr
+
+    def _kill_timer(
+        self,
+        process: subprocess.Popen[bytes],
+        timeout_seconds: Optional[float],
+        timed_out: threading.Event,
+    ) -> Optional[threading.Timer]:
+        if timeout_seconds is None:
+            return None
+
+        def expire() -> None:
+            timed_out.set()
+            end_process_group(process, self.terminate_grace_seconds)
+
+        timer = threading.Timer(timeout_seconds, expire)
+        timer.daemon = True
+        timer.start()
+        return timer
 
 
 class ModuleRunner:
@@ -216,21 +262,3 @@ def _text(raw: bytes) -> str:
 def _drain(stream: IO[bytes], collected: List[bytes]) -> None:
     for chunk in iter(lambda: stream.read(65536), b""):
         collected.append(chunk)
-
-
-def _kill_timer(
-    process: subprocess.Popen[bytes],
-    timeout_seconds: Optional[float],
-    timed_out: threading.Event,
-) -> Optional[threading.Timer]:
-    if timeout_seconds is None:
-        return None
-
-    def expire() -> None:
-        timed_out.set()
-        end_process_group(process, TERMINATE_GRACE_SECONDS)
-
-    timer = threading.Timer(timeout_seconds, expire)
-    timer.daemon = True
-    timer.start()
-    return timer

@@ -106,5 +106,5 @@ def test_a_file_that_is_missing_or_no_json_is_named(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="can't be read: No such file"):
         load_config(str(missing))
     missing.write_text("{ nearly json", encoding="utf-8")
-    with pytest.raises(ConfigError, match="is not JSON.*line 1"):
+    with pytest.raises(ConfigError, match=r"is not JSON.*line 1"):
         load_config(str(missing))

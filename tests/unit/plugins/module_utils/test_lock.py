@@ -16,11 +16,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.lock import RunLoc
 
 def test_a_second_run_is_refused_and_names_the_first(tmp_path: Path) -> None:
     path = str(tmp_path / "run.lock")
-    with (
-        RunLock(path),
-        pytest.raises(LockHeld, match=f"process {os.getpid()}") as caught,
-        RunLock(path),
-    ):
+    holder = f"process {os.getpid()}"
+    with RunLock(path), pytest.raises(LockHeld, match=holder) as caught, RunLock(path):
         raise AssertionError("the lock was given twice")
     assert caught.value.exit_code == 75
     with RunLock(path):

@@ -37,7 +37,7 @@ def test_lines_carry_time_level_and_run_and_the_file_is_not_for_everybody(tmp_pa
     log.close()
     line = path.read_text(encoding="utf-8")
     assert line.rstrip().endswith(r"WARNING [ID] name with \udcff in it")
-    assert line[10] == "T" and line[19] == "Z"
+    assert (line[10], line[19]) == ("T", "Z")
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
     assert log.warnings == ["name with \udcff in it"]
 

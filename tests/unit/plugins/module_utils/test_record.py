@@ -40,8 +40,8 @@ def test_outcome_and_exit_code_follow_what_happened(
     record.finish(error, warnings, "upload")
     stored = record.to_json()
     assert (stored["outcome"], stored["exit_code"]) == (outcome, exit_code)
-    assert stored["started_at"] == "2026-11-22T06:00:00Z"
-    assert stored["id"] == "20261122T060000Z"
+    assert stored["started_at"] == "2026-11-22T02:00:00Z"
+    assert stored["id"] == "20261122T020000Z"
 
 
 def test_records_are_kept_private_and_bounded(tmp_path: Path) -> None:

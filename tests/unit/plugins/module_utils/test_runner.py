@@ -65,7 +65,10 @@ def test_a_program_that_does_not_exist_is_a_command_error() -> None:
 
 def test_stderr_lines_arrive_one_by_one_and_large_output_does_not_block() -> None:
     lines: list[str] = []
-    script = "import sys; sys.stdout.write('x' * 300000); [print(i, file=sys.stderr) for i in range(999)]"
+    script = (
+        "import sys; sys.stdout.write('x' * 300000); "
+        "[print(number, file=sys.stderr) for number in range(999)]"
+    )
     result = RUNNER.run([sys.executable, "-c", script], on_stderr_line=lines.append)
     assert lines == [str(number) for number in range(999)]
     assert len(result.stdout) == 300000
