@@ -19,13 +19,13 @@ from typing import (
     Any,
     Callable,
     Dict,
+    Iterable,
     List,
     Mapping,
     NamedTuple,
     Optional,
     Protocol,
     Sequence,
-    Set,
 )
 
 from .errors import CommandError, CommandTimeout
@@ -140,7 +140,7 @@ class SubprocessRunner:
         argv: Sequence[str],
         with_stdin: bool,
         env: Optional[Mapping[str, str]],
-        mask: Set[signal.Signals],
+        mask: Iterable[int],
     ) -> subprocess.Popen[bytes]:
         def in_child() -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
