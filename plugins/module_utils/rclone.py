@@ -115,6 +115,7 @@ class Rclone:
         source: str,
         destination: str,
         *,
+        files_from: str = "",
         exclude: Sequence[str] = (),
         max_delete: Optional[int] = None,
         dry_run: bool = False,
@@ -124,9 +125,14 @@ class Rclone:
         """Make *destination* equal to *source*: copy what differs, then hide what is gone.
 
         Symlinks, pipes, sockets and devices are skipped without an error: the manifest carries
-        them. *exclude* are rclone filter patterns. rclone deletes nothing when a file failed.
+        them. *files_from* names a file written by :func:`write_file_list`: the destination then
+        holds exactly those. *exclude* are rclone filter patterns. rclone deletes nothing when a
+        file failed.
         """
         options = [f"--exclude={pattern}" for pattern in exclude]
+        if files_from:
+            # Without --delete-excluded rclone would keep what is no longer on the list.
+            options += [f"--files-from0={files_from}", "--delete-excluded"]
         if max_delete is not None:
             options.append(f"--max-delete={max_delete}")
         return self._transfer(
