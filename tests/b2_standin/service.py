@@ -1,0 +1,42 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All parts of the stand-in, put together over one data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .accounts import Accounts
+from .bodies import Bodies
+from .buckets import Buckets
+from .clock import Clock
+from .copying import Copier
+from .damage import Damager
+from .database import Database
+from .faults import Faults
+from .large_files import LargeFiles
+from .lifecycle import Lifecycle
+from .shaping import Shaper
+from .stats import Stats
+from .versions import Versions
+
+
+class Service:
+    """The state of a stand-in; everything but faults, link and statistics is on disk."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.database = Database(data / "metadata.sqlite")
+        self.clock = Clock(self.database)
+        self.accounts = Accounts(self.database, self.clock)
+        self.buckets = Buckets(self.database)
+        self.bodies = Bodies(data / "bodies", self.database)
+        self.versions = Versions(self.database, self.bodies, self.clock)
+        self.large_files = LargeFiles(self.database, self.bodies, self.versions)
+        self.copier = Copier(self.buckets, self.versions, self.large_files, self.bodies, self.clock)
+        self.lifecycle = Lifecycle(self.database, self.clock, self.buckets, self.versions)
+        self.damager = Damager(self.versions, self.bodies)
+        self.faults = Faults()
+        self.shaper = Shaper()
+        self.stats = Stats()

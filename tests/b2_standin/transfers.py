@@ -1,0 +1,249 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""b2_upload_file, b2_upload_part and the downloads: the calls that move files' bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any, Callable
+from urllib.parse import quote, unquote_plus
+
+from .accounts import Token, require
+from .bodies import CHUNK_BYTES, Segment, slice_segments
+from .buckets import Bucket
+from .copying import parse_range
+from .errors import B2Error, bad_request, not_found
+from .large_files import Part, check_part_number, part_answer
+from .service import Service
+from .versions import Attributes, Version, check_name, version_answer
+from .wire import Meter, RequestBody
+
+_INFO_PREFIX = "x-bz-info-"
+_SHA1_HEX = re.compile(r"[0-9a-fA-F]{40}\Z")
+_SHA1_HEX_BYTES = 40
+# File infos that come back as the HTTP header of that meaning.
+_INFO_AS_HEADER = {
+    "b2-cache-control": "Cache-Control",
+    "b2-content-disposition": "Content-Disposition",
+    "b2-content-encoding": "Content-Encoding",
+    "b2-content-language": "Content-Language",
+    "b2-expires": "Expires",
+}
+
+
+@dataclass(frozen=True)
+class Download:
+    """What a download will send: status, headers and the slices of bodies."""
+
+    status: int
+    headers: dict[str, str]
+    segments: list[Segment]
+
+
+def upload_file(
+    service: Service,
+    token: Token,
+    headers: Message[str, str],
+    body: RequestBody,
+    meter: Meter,
+    api_version: int,
+) -> dict[str, Any]:
+    """b2_upload_file: the body becomes a new version."""
+    if token.bucket_id is None:
+        raise LookupError("an upload token without a bucket")
+    bucket = service.buckets.get(token.bucket_id)
+    attributes = _attributes(headers)
+    check_name(attributes.name)
+    require(token.key, "writeFiles", bucket.bucket_id, attributes.name)
+
+    def record(size: int, sha1: str, segments: list[Segment]) -> Version:
+        return service.versions.add(bucket, attributes, size, sha1, segments)
+
+    version = _receive(service, headers, body, meter, record, is_file=True)
+    return version_answer(version, service.accounts.account_id, token.key, api_version)
+
+
+def upload_part(
+    service: Service, token: Token, headers: Message[str, str], body: RequestBody, meter: Meter
+) -> dict[str, Any]:
+    """b2_upload_part: the body becomes a part of an unfinished large file."""
+    number = headers.get("X-Bz-Part-Number", "")
+    if not number.isdigit():
+        raise bad_request("X-Bz-Part-Number is missing or not a number")
+    check_part_number(int(number))
+    version = None if token.file_seq is None else service.versions.by_seq(token.file_seq)
+    if version is None:
+        raise bad_request("No active upload for this URL")
+    file_id = service.large_files.unfinished(version.file_id).file_id
+
+    def record(size: int, sha1: str, segments: list[Segment]) -> Part:
+        part = Part(int(number), size, sha1, service.clock.now_ms())
+        service.large_files.add_part(file_id, part, segments)
+        return part
+
+    return part_answer(_receive(service, headers, body, meter, record, is_file=False), file_id)
+
+
+def _receive(
+    service: Service,
+    headers: Message[str, str],
+    body: RequestBody,
+    meter: Meter,
+    record: Callable[[int, str, list[Segment]], Any],
+    is_file: bool,
+) -> Any:
+    """Write the request's body to disk in pieces, verify its SHA-1 and record it."""
+    declared = headers.get("X-Bz-Content-Sha1")
+    if declared is None:
+        raise bad_request("Missing header: X-Bz-Content-Sha1")
+    is_trailing = declared == "hex_digits_at_end"
+    is_unverified = declared == "do_not_verify" and is_file
+    if not is_trailing and not is_unverified:
+        declared = declared.removeprefix("unverified:")
+        if not _SHA1_HEX.match(declared):
+            raise bad_request(f"Invalid X-Bz-Content-Sha1: {declared}")
+    size = body.length - (_SHA1_HEX_BYTES if is_trailing else 0)
+    if size < 0:
+        raise bad_request("the body is shorter than the SHA-1 at its end")
+    name, stream = service.bodies.create()
+    try:
+        digest = hashlib.sha1()
+        with stream:
+            left = size
+            while left:
+                piece = body.read(min(CHUNK_BYTES, left), meter)
+                left -= len(piece)
+                digest.update(piece)
+                stream.write(piece)
+        if is_trailing:
+            declared = _read_text(body, meter)
+        sha1 = digest.hexdigest()
+        if not is_unverified and declared.lower() != sha1:
+            raise bad_request(f"Sha1 did not match data received: {sha1}")
+        segments = [Segment(name, 0, size)] if size else []
+        result = record(size, f"unverified:{sha1}" if is_unverified else sha1, segments)
+    except BaseException:
+        service.bodies.discard([name])
+        raise
+    if not size:
+        service.bodies.discard([name])
+    return result
+
+
+def _read_text(body: RequestBody, meter: Meter) -> str:
+    data = b""
+    while body.left:
+        data += body.read(_SHA1_HEX_BYTES, meter)
+    return data.decode("ascii", "replace")
+
+
+def _attributes(headers: Message[str, str]) -> Attributes:
+    encoded_name = headers.get("X-Bz-File-Name")
+    if not encoded_name:
+        raise bad_request("Missing header: X-Bz-File-Name")
+    if "X-Bz-Server-Side-Encryption-Customer-Algorithm" in headers:
+        raise bad_request("SSE-C is not supported by this stand-in")
+    algorithm = headers.get("X-Bz-Server-Side-Encryption")
+    mode = headers.get("X-Bz-File-Retention-Mode")
+    custom = headers.get("X-Bz-Custom-Upload-Timestamp")
+    return Attributes(
+        name=decode(encoded_name),
+        content_type=headers.get("Content-Type") or "b2/x-auto",
+        info={
+            header.lower()[len(_INFO_PREFIX) :]: decode(value)
+            for header, value in headers.items()
+            if header.lower().startswith(_INFO_PREFIX)
+        },
+        encryption={"mode": "SSE-B2", "algorithm": algorithm} if algorithm else None,
+        retention=_retention(mode, headers.get("X-Bz-File-Retention-Retain-Until-Timestamp")),
+        legal_hold=headers.get("X-Bz-File-Legal-Hold"),
+        custom_timestamp_ms=int(custom) if custom else None,
+    )
+
+
+def _retention(mode: str | None, until: str | None) -> dict[str, Any] | None:
+    if not mode:
+        return None
+    if not (until or "").isdigit():
+        raise bad_request("X-Bz-File-Retention-Retain-Until-Timestamp must be a number")
+    return {"mode": mode, "retainUntilTimestamp": int(until or "0")}
+
+
+def decode(text: str) -> str:
+    """B2's string encoding: percent-encoded UTF-8, where "+" may stand for a space."""
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise bad_request("a name or value isn't percent-encoded UTF-8") from error
+
+
+def download_by_name(
+    service: Service, authorization: str | None, bucket_name: str, name: str, range_: str | None
+) -> Download:
+    """b2_download_file_by_name: the current version, unless it is hidden."""
+    bucket = service.buckets.by_name(bucket_name)
+    if bucket is None:
+        raise not_found(f"Bucket does not exist: {bucket_name}")
+    _check_may_read(service, authorization, bucket, name)
+    version = service.versions.latest(bucket.bucket_id, name)
+    if version is None or version.action != "upload":
+        raise not_found(f"File with such name does not exist: {name}")
+    return _download(service, version, range_)
+
+
+def download_by_id(
+    service: Service, authorization: str | None, file_id: str, range_: str | None
+) -> Download:
+    """b2_download_file_by_id: any finished version."""
+    version = service.versions.get(file_id)
+    bucket = service.buckets.get(version.bucket_id)
+    _check_may_read(service, authorization, bucket, version.name)
+    if version.action != "upload":
+        raise not_found(f"not an uploaded file: {file_id}")
+    return _download(service, version, range_)
+
+
+def _check_may_read(service: Service, authorization: str | None, bucket: Bucket, name: str) -> None:
+    if bucket.type == "allPublic" and authorization is None:
+        return
+    token = service.accounts.check_token(authorization, "account", "download")
+    if token.kind == "account":
+        require(token.key, "readFiles", bucket.bucket_id, name)
+        return
+    if token.bucket_id != bucket.bucket_id or not name.startswith(token.name_prefix or ""):
+        raise B2Error(401, "unauthorized", "the download authorization is for other files")
+
+
+def _download(service: Service, version: Version, range_: str | None) -> Download:
+    segments = service.bodies.segments(version.seq)
+    if not all(service.bodies.path(segment.body).exists() for segment in segments):
+        raise not_found(f"the bytes of {version.file_id} are lost")
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Type": version.content_type or "application/octet-stream",
+        "X-Bz-Content-Sha1": version.sha1 or "none",
+        "X-Bz-File-Id": version.file_id,
+        "X-Bz-File-Name": encode(version.name),
+        "X-Bz-Upload-Timestamp": str(version.uploaded_ms),
+    }
+    if version.encryption:
+        headers["X-Bz-Server-Side-Encryption"] = "AES256"
+    for name, value in version.info_map().items():
+        header = _INFO_AS_HEADER.get(name.lower())
+        headers[header or f"X-Bz-Info-{name}"] = value if header else encode(value)
+    if range_ is None:
+        headers["Content-Length"] = str(version.size)
+        return Download(200, headers, segments)
+    start, length = parse_range(range_, version.size)
+    headers["Content-Length"] = str(length)
+    headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{version.size}"
+    return Download(206, headers, slice_segments(segments, start, length))
+
+
+def encode(text: str) -> str:
+    """B2's string encoding of a name or value."""
+    return quote(text, safe="._-/~!$'()*;=:@")
