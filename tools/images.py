@@ -122,7 +122,7 @@ def debian_mirror() -> str:
 
 
 def _bootstrap(recipe: Recipe, root: Path) -> None:
-    packages = cache_dir() / "debs" / recipe.arch
+    packages = cache_dir() / "debs" / f"{recipe.repository}-{recipe.arch}"  # two may run at once
     packages.mkdir(parents=True, exist_ok=True)
     run(
         ["debootstrap", f"--arch={recipe.arch}", "--variant=minbase", f"--keyring={KEYRING}"]
