@@ -39,7 +39,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple, Union
 
 from .errors import BackupError
 
@@ -101,6 +101,24 @@ def sort_key(path: bytes) -> bytes:
     return path.replace(b"/", b"\0")
 
 
+def merged(
+    left: Iterable[Entry], right: Iterable[Entry]
+) -> Iterator[Tuple[Optional[Entry], Optional[Entry]]]:
+    """Pair two streams of entries by path; None stands for the side that lacks a path."""
+    lefts, rights = iter(left), iter(right)
+    one, other = next(lefts, None), next(rights, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and sort_key(one.path) < sort_key(other.path)):
+            yield one, None
+            one = next(lefts, None)
+        elif one is None or sort_key(other.path) < sort_key(one.path):
+            yield None, other
+            other = next(rights, None)
+        else:
+            yield one, other
+            one, other = next(lefts, None), next(rights, None)
+
+
 def content_path(entry: Entry) -> bytes:
     """The path, relative to the described root, under which a file's content travels."""
     if entry.carrier:
@@ -113,6 +131,13 @@ def is_safe_path(path: bytes) -> bool:
     if b"\0" in path:
         return False
     return all(part not in (b"", b".", b"..") for part in path.split(b"/"))
+
+
+def select_below(*paths: bytes) -> Select:
+    """A predicate that accepts *paths* themselves and everything below them."""
+    wanted = tuple(path.strip(b"/") for path in paths)
+    below = tuple(path + b"/" for path in wanted)
+    return lambda path: path in wanted or path.startswith(below)
 
 
 def to_text(data: bytes) -> str:

@@ -23,7 +23,7 @@ from .manifest import (
     PathLike,
     Select,
     content_path,
-    sort_key,
+    merged,
     to_text,
 )
 from .manifest_file import read_entries
@@ -153,24 +153,17 @@ def iter_upload_changes(
     for names that no longer travel, in the manifest's order.
     """
     before = _travelling(previous) if previous is not None else iter(())
-    old = next(before, None)
-    for new in _travelling(current):
-        key = sort_key(new.path)
-        while old is not None and sort_key(old.path) < key:
-            yield DELETE, content_path(old)
-            old = next(before, None)
-        if old is None or old.path != new.path:
+    for old, new in merged(before, _travelling(current)):
+        if new is None:
+            if old is not None:
+                yield DELETE, content_path(old)
+        elif old is None:
             yield UPLOAD, content_path(new)
-            continue
-        if content_path(old) != content_path(new):
+        elif content_path(old) != content_path(new):
             yield DELETE, content_path(old)
             yield UPLOAD, content_path(new)
         elif (old.size, old.mtime_ns, old.sha256) != (new.size, new.mtime_ns, new.sha256):
             yield UPLOAD, content_path(new)
-        old = next(before, None)
-    while old is not None:
-        yield DELETE, content_path(old)
-        old = next(before, None)
 
 
 def iter_filter_rules(manifest: PathLike) -> Iterator[str]:

@@ -43,15 +43,12 @@ from .manifest import (
     sort_key,
     to_text,
 )
+from .manifest_content import READ_BYTES, is_sparse
 from .manifest_file import ManifestSummary, ManifestWriter, check_manifest, read_entries
 from .manifest_links import HardLinks, LinkWindow
 from .manifest_names import carrier_name
 from .manifest_xattrs import read_xattrs
 
-# Fewer system calls than with the usual 64 KiB, and still nothing beside 2 GB of memory.
-READ_BYTES = 1 << 20
-# st_blocks counts units of 512 bytes on every file system (stat(2)).
-_BLOCK_BYTES = 512
 _SOCKETS_LISTED_MAX = 100
 
 _TYPE_OF_FORMAT: Mapping[int, str] = {
@@ -281,7 +278,7 @@ class TreeWalk:
             sha256=sha256,
             link=link,
             carrier=carrier_name(entry.path if link is None else link),
-            sparse=status.st_blocks * _BLOCK_BYTES < status.st_size,
+            sparse=is_sparse(status),
             inode=status.st_ino,
             ctime_ns=status.st_ctime_ns,
         )
