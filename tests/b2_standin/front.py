@@ -16,8 +16,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from . import transfers
 from .admin import Admin
-from .api import Api, Call, basic_user
+from .api import Api
+from .api_accounts import basic_user
 from .bodies import CHUNK_BYTES
+from .calls import Call
 from .errors import B2Error, bad_request, not_found
 from .faults import Plan
 from .params import Params

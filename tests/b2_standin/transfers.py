@@ -120,7 +120,7 @@ def _receive(
                 digest.update(piece)
                 stream.write(piece)
         if is_trailing:
-            declared = _read_text(body, meter)
+            declared = _read_text(body)
         sha1 = digest.hexdigest()
         if not is_unverified and declared.lower() != sha1:
             raise bad_request(f"Sha1 did not match data received: {sha1}")
@@ -134,10 +134,10 @@ def _receive(
     return result
 
 
-def _read_text(body: RequestBody, meter: Meter) -> str:
+def _read_text(body: RequestBody) -> str:
     data = b""
     while body.left:
-        data += body.read(_SHA1_HEX_BYTES, meter)
+        data += body.read(_SHA1_HEX_BYTES)
     return data.decode("ascii", "replace")
 
 
