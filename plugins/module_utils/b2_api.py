@@ -47,7 +47,8 @@ class Authorization:
 
     *buckets* maps the names of the buckets that the key is restricted to to their IDs, and is
     None for a key that is not restricted. A bucket that was deleted has no name and is left out.
-    *clock_skew_seconds* is how far B2's clock is ahead of this machine's (None: not told).
+    *clock_skew_seconds* is how far B2's clock is ahead of this machine's (None: not told), to
+    about a second. *expires_at* is when the key expires, in seconds since 1970 (None: never).
     """
 
     account_id: str
@@ -57,6 +58,7 @@ class Authorization:
     buckets: Optional[Mapping[str, str]]
     name_prefix: str
     clock_skew_seconds: Optional[float]
+    expires_at: Optional[float]
     token: str = field(repr=False)
 
 
@@ -292,6 +294,7 @@ def _read_authorization(
         storage = answer["apiInfo"]["storageApi"]
         allowed = storage["allowed"]
         buckets = allowed.get("buckets")
+        expires_ms = answer.get("applicationKeyExpirationTimestamp")
         return Authorization(
             account_id=answer["accountId"],
             token=answer["authorizationToken"],
@@ -305,6 +308,7 @@ def _read_authorization(
             ),
             name_prefix=allowed.get("namePrefix") or "",
             clock_skew_seconds=skew_seconds,
+            expires_at=None if expires_ms is None else expires_ms / 1000,
         )
     except (KeyError, TypeError, AttributeError):
         raise B2Unreachable(endpoint, "the answer is not that of a B2 server") from None
@@ -337,6 +341,7 @@ def _clock_skew(date: Optional[str], here: float) -> Optional[float]:
     if date is None:
         return None
     try:
-        return email.utils.parsedate_to_datetime(date).timestamp() - here
+        # The header drops the fraction of the second: half of one is right on average.
+        return email.utils.parsedate_to_datetime(date).timestamp() + 0.5 - here
     except (TypeError, ValueError):
         return None

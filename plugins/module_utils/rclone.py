@@ -14,7 +14,7 @@ import csv
 import json
 import os
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from .config import Rclone as RcloneConfig
 from .errors import CommandError
@@ -68,15 +68,17 @@ class Entry:
 
 
 def write_file_list(path: str, names: Iterable[bytes]) -> int:
-    """Write *names* (relative paths as bytes, any byte but NUL) for *files_from*; return how many.
+    """Write *names* (relative paths as bytes, one a line) for *files_from*; return how many.
 
-    The list is NUL-separated (--files-from0): --files-from-raw can't carry a line feed and drops
-    a carriage return at the end of a name.
+    A name that --files-from-raw can't carry (a line feed in it, a carriage return at its end)
+    raises :class:`RcloneError`: such files travel under a carrier's name.
     """
     count = 0
     with open(path, "wb") as stream:
         for name in names:
-            stream.write(name + b"\0")
+            if b"\n" in name or name.endswith(b"\r"):
+                raise RcloneError(f"the name {name!r} can't be put on rclone's list of files")
+            stream.write(name + b"\n")
             count += 1
     return count
 
@@ -132,7 +134,7 @@ class Rclone:
         options = [f"--exclude={pattern}" for pattern in exclude]
         if files_from:
             # Without --delete-excluded rclone would keep what is no longer on the list.
-            options += [f"--files-from0={files_from}", "--delete-excluded"]
+            options += [f"--files-from-raw={files_from}", "--delete-excluded"]
         if max_delete is not None:
             options.append(f"--max-delete={max_delete}")
         return self._transfer(
@@ -163,7 +165,7 @@ class Rclone:
         if version_at:
             options.append(f"--b2-version-at={version_at}")
         if files_from:
-            options.append(f"--files-from0={files_from}")
+            options.append(f"--files-from-raw={files_from}")
         if no_traverse:
             options.append("--no-traverse")
         if no_check_dest:
@@ -179,7 +181,8 @@ class Rclone:
 
     def rcat(self, data: bytes, destination: str) -> RcloneResult:
         """Write *data* (small: it is held in memory) as one object."""
-        return self._run(["rcat", destination], f"writing {destination}", stdin=data)
+        # quiet: rclone notes each time that crypt has no hash to compare.
+        return self._run(["rcat", destination], f"writing {destination}", stdin=data, quiet=True)
 
     def cat(self, source: str, *, version_at: str = "") -> bytes:
         """The bytes of one small object; :class:`RcloneNotFound` when it is not there."""
@@ -241,12 +244,17 @@ class Rclone:
     def check_names(self, timeout_seconds: Optional[float] = None) -> List[str]:
         """The top-level names of the crypt remote; :class:`RcloneUndecryptable` when one can't
         be decrypted (a wrong password; rclone alone would leave the name out and exit 0).
+
+        The distribution's rclone 1.60 has no strict names and leaves them out all the same.
         """
         result = self._run(
-            ["lsf", "--csv", "--crypt-strict-names", self.crypt()],
+            ["lsf", "--csv", self.crypt()],
             f"reading the names in {self.crypt()}",
             timeout_seconds=timeout_seconds,
-            retries=1,
+            # rclone first asks whether the prefix itself is a file, which a key restricted to
+            # PREFIX/ may not: it then authorizes anew for each of its low-level retries.
+            low_level_retries=2,
+            env={"RCLONE_CRYPT_STRICT_NAMES": "true"},
             empty_is_fine=True,
             quiet=True,
         )
@@ -275,13 +283,14 @@ class Rclone:
         stdout_path: str = "",
         on_progress: Optional[Callable[[TransferStats], None]] = None,
         timeout_seconds: Optional[float] = None,
-        retries: int = RETRIES,
+        low_level_retries: int = LOW_LEVEL_RETRIES,
+        env: Optional[Mapping[str, str]] = None,
         empty_is_fine: bool = False,
         quiet: bool = False,
     ) -> RcloneResult:
         # quiet: what the caller may take for an answer ("not there") is no line in the log.
         stats_seconds = PROGRESS_SECONDS if on_progress is not None else STATS_SECONDS
-        argv = (self.config.binary, *command, *self._flags(stats_seconds, retries))
+        argv = (self.config.binary, *command, *self._flags(stats_seconds, low_level_retries))
         with StallWatch(self.config.stall_timeout_seconds) as watch:
 
             def on_stats(stats: TransferStats) -> None:
@@ -301,7 +310,7 @@ class Rclone:
                 ended = self.runner.run(
                     ["/bin/sh", "-c", _LAUNCH, "rclone", stdout_path, *argv],
                     stdin=stdin,
-                    env=self._environment(),
+                    env={**self._environment(), **(env or {})},
                     timeout_seconds=timeout_seconds,
                     on_stderr_line=on_line,
                     check=False,
@@ -322,7 +331,7 @@ class Rclone:
             raise error_from(result, what)
         return result
 
-    def _flags(self, stats_seconds: int, retries: int) -> List[str]:
+    def _flags(self, stats_seconds: int, low_level_retries: int) -> List[str]:
         config = self.config
         flags = [
             f"--config={config.config}",
@@ -334,14 +343,12 @@ class Rclone:
             f"--checkers={config.checkers}",
             "--buffer-size=0",
             f"--b2-chunk-size={config.chunk_size}",
-            f"--b2-upload-concurrency={config.upload_concurrency}",
-            f"--retries={retries}",
+            f"--retries={RETRIES}",
             f"--retries-sleep={RETRIES_SLEEP}",
-            f"--low-level-retries={LOW_LEVEL_RETRIES}",
+            f"--low-level-retries={low_level_retries}",
             f"--contimeout={CONNECT_TIMEOUT}",
             f"--timeout={IO_TIMEOUT}",
             "--skip-links",
-            "--skip-specials",
             f"--local-encoding={LOCAL_ENCODING}",
             # Two names that differ only in Unicode's normal form are two files on Linux.
             "--no-unicode-normalization",
@@ -350,10 +357,14 @@ class Rclone:
             flags.append(f"--bwlimit={config.bandwidth_limit}")
         return flags
 
-    @staticmethod
-    def _environment() -> Dict[str, str]:
-        # cron starts programs without HOME, and rclone warns about it.
-        return {**ENVIRONMENT, "HOME": os.environ.get("HOME", "/root")}
+    def _environment(self) -> Dict[str, str]:
+        return {
+            **ENVIRONMENT,
+            # Not a flag: the distribution's rclone 1.60 does not know it and would refuse to start.
+            "RCLONE_B2_UPLOAD_CONCURRENCY": str(self.config.upload_concurrency),
+            # cron starts programs without HOME, and rclone warns about it.
+            "HOME": os.environ.get("HOME", "/root"),
+        }
 
 
 def _directory_missing(error: RcloneError) -> bool:

@@ -18,8 +18,9 @@ from .errors import BackupError
 # Findings kept word by word: a night that fails on every file must not fill the memory.
 FINDINGS_KEPT = 100
 
-# Said once a name and not true here: with our --local-encoding names pass as bytes.
-_UNTRUE = "Replacing invalid UTF-8 characters"
+# Said of every such name and not true here (with our --local-encoding names pass as bytes), or
+# as it must be (the manifest carries what is neither file nor directory).
+_NOISE = ("Replacing invalid UTF-8 characters", "Can't transfer non file/directory")
 
 # rclone says this between its attempts; each attempt repeats what still fails.
 _ATTEMPT = re.compile(r"Attempt \d+/\d+ (failed|succeeded)")
@@ -202,7 +203,7 @@ class LogReader:
             self._plan(str(entry["skipped"]), name)
         elif level in ("error", "critical") or message.startswith("Failed to "):
             self._find(level, name, message)
-        elif self.on_message is not None and not message.startswith(_UNTRUE):
+        elif self.on_message is not None and not message.startswith(_NOISE):
             self.on_message(level, _readable(name, message))
 
     def result(self, argv: Tuple[str, ...], exit_code: int, stdout: str = "") -> RcloneResult:

@@ -1,0 +1,117 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proves that what the newest sealed night names is in the bucket: objects and bytes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+from .errors import BackupError
+from .manifest_carrier import NameSet, iter_upload_paths
+from .rclone import Rclone, read_listing
+from .restore_points import (
+    DAILY_DIRECTORY,
+    POINTS_DIRECTORY,
+    Amount,
+    Seal,
+    ids_of_seals,
+    parse_seal,
+    seal_path,
+)
+
+FIRST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class CountProof:
+    """The newest seal and what the bucket holds of it; both amounts are equal."""
+
+    point: str
+    sealed_at: str
+    sealed: Amount
+    found: Amount
+    seconds: float
+
+
+def newest_seal(rclone: Rclone) -> Optional[Seal]:
+    """The newest seal below the crypt remote; None when no night was ever sealed."""
+    identifiers = ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
+    if not identifiers:
+        return None
+    path = rclone.crypt(seal_path(identifiers[-1]))
+    return parse_seal(rclone.cat(path).decode("utf-8", "replace"), path)
+
+
+def prove_count(rclone: Rclone, work_directory: Optional[str] = None) -> CountProof:
+    """Count what the bucket held of the newest sealed night at the time of its seal.
+
+    Reads the bucket as of the seal, as a restore does, so an interrupted later night does not
+    matter. Raises a :class:`BackupError` that says how much is missing and, from the night's
+    manifest, what. *work_directory* holds the listing while that is found out (about 100 bytes
+    a file). Costs a listing of the prefix's versions (one call per 1,000).
+    """
+    started = time.monotonic()
+    seal = newest_seal(rclone)
+    if seal is None:
+        raise BackupError(
+            f"{rclone.crypt()} holds no sealed night",
+            "Run /opt/backup/scripts/backup-to-b2.sh once; when there should be one, check "
+            "lepotato_backup_bucket and lepotato_backup_host_prefix",
+        )
+    size = rclone.size(rclone.crypt(DAILY_DIRECTORY), version_at=seal.version_at)
+    found = Amount(size.files, size.bytes)
+    if found != seal.upload:
+        raise BackupError(
+            f"The night {seal.id} was sealed with {_text(seal.upload)}, but the bucket holds "
+            f"{_text(found)} of it" + _what_differs(rclone, seal, work_directory),
+            "Restore from an older night if you must restore now; run backup-to-b2.sh to send what "
+            "is missing and seal anew",
+        )
+    return CountProof(
+        point=seal.id,
+        sealed_at=seal.sealed_at,
+        sealed=seal.upload,
+        found=found,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _what_differs(rclone: Rclone, seal: Seal, work_directory: Optional[str]) -> str:
+    """Name what is missing by tree, from the manifest; "" when nothing is."""
+    with tempfile.TemporaryDirectory(prefix="lepotato-count-", dir=work_directory) as directory:
+        manifest = os.path.join(directory, "manifest.jsonl.gz")
+        listing = os.path.join(directory, "listing.csv")
+        try:
+            rclone.copyto(rclone.crypt(seal.manifest.path), manifest, version_at=seal.version_at)
+        except BackupError as error:
+            return f"; its manifest can't be read either ({error.message})"
+        rclone.list_to(rclone.crypt(DAILY_DIRECTORY), listing, version_at=seal.version_at)
+        by_tree: Dict[str, int] = {}
+        first: List[str] = []
+        with NameSet() as present:
+            for entry in read_listing(listing):
+                present.add(entry.path.encode("utf-8", "surrogateescape"))
+            for path in iter_upload_paths(manifest):
+                if path not in present:
+                    tree, name = _tree_and_name(path)
+                    by_tree[tree] = by_tree.get(tree, 0) + 1
+                    if len(first) < FIRST_NAMES:
+                        first.append(name)
+    if not by_tree:
+        return ": every name is there, but sizes differ or there is more than was sealed"
+    trees = ", ".join(f"{count} from {tree}" for tree, count in sorted(by_tree.items()))
+    return f": missing are {trees}; the first: {', '.join(first)}"
+
+
+def _tree_and_name(path: bytes) -> Tuple[str, str]:
+    name = path.decode("utf-8", "backslashreplace")
+    return name.split("/", 1)[0], name
+
+
+def _text(amount: Amount) -> str:
+    return f"{amount.files} objects of {amount.bytes} bytes"
