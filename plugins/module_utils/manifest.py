@@ -39,6 +39,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from os import PathLike
 from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple, Union
 
 from .errors import BackupError
@@ -60,7 +61,7 @@ CARRIER_DIRECTORY = b".carrier"
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 encode_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
-PathLike = Union[str, bytes]
+AnyPath = Union[str, bytes, PathLike[str]]
 Select = Callable[[bytes], bool]
 
 

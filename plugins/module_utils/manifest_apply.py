@@ -32,8 +32,8 @@ from .manifest import (
     FILE,
     SOCKET,
     SYMLINK,
+    AnyPath,
     Entry,
-    PathLike,
     Select,
     content_path,
 )
@@ -92,8 +92,8 @@ class ApplyResult(NamedTuple):
 
 
 def apply_manifest(
-    manifest: PathLike,
-    target: PathLike,
+    manifest: AnyPath,
+    target: AnyPath,
     *,
     select: Optional[Select] = None,
     remove_damaged: bool = False,
@@ -169,7 +169,7 @@ class _Application:
         self._warnings: List[Issue] = []
         self._extras: List[bytes] = []
 
-    def run(self, manifest: PathLike) -> None:
+    def run(self, manifest: AnyPath) -> None:
         """The one pass; :meth:`result` tells how it went."""
         for entry in read_entries(manifest):
             while not entry.path.startswith(self._levels[-1].prefix):
@@ -322,7 +322,7 @@ def _reason(error: Exception) -> str:
     return str(error.strerror) if isinstance(error, OSError) else str(error)
 
 
-def _remove_borrowed(tree: TargetTree, manifest: PathLike, select: Select) -> None:
+def _remove_borrowed(tree: TargetTree, manifest: AnyPath, select: Select) -> None:
     """Remove carriers, and leaders that were downloaded only for their selected members."""
     for entry in read_entries(manifest):
         if entry.type != FILE or not select(entry.path):

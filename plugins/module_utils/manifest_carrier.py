@@ -19,8 +19,8 @@ from typing import Iterator, NamedTuple, Optional, Tuple
 from .manifest import (
     CARRIER_DIRECTORY,
     FILE,
+    AnyPath,
     Entry,
-    PathLike,
     Select,
     content_path,
     merged,
@@ -44,7 +44,7 @@ class CarrierResult(NamedTuple):
     removed: int
 
 
-def plan_carriers(root: PathLike, manifest: PathLike) -> CarrierResult:
+def plan_carriers(root: AnyPath, manifest: AnyPath) -> CarrierResult:
     """Bring ``root/.carrier`` to what *manifest*, just written for *root*, needs.
 
     Run it inside :func:`.manifest_links.link_window`: linking moves ctimes. Where a file can't
@@ -112,14 +112,14 @@ def _remove_unwanted(directory: bytes, wanted: NameSet) -> int:
     return removed
 
 
-def iter_upload_paths(manifest: PathLike) -> Iterator[bytes]:
+def iter_upload_paths(manifest: AnyPath) -> Iterator[bytes]:
     """Every path whose bytes travel: plain names, leaders of groups, carriers; each once."""
     for entry in read_entries(manifest):
         if _travels(entry):
             yield content_path(entry)
 
 
-def iter_download_paths(manifest: PathLike, select: Optional[Select] = None) -> Iterator[bytes]:
+def iter_download_paths(manifest: AnyPath, select: Optional[Select] = None) -> Iterator[bytes]:
     """What must be downloaded for the entries whose path *select* accepts; each path once.
 
     It may name leaders that are not selected themselves: apply removes them at its end.
@@ -136,7 +136,7 @@ def iter_download_paths(manifest: PathLike, select: Optional[Select] = None) -> 
             yield path
 
 
-def iter_odd_paths(manifest: PathLike) -> Iterator[bytes]:
+def iter_odd_paths(manifest: AnyPath) -> Iterator[bytes]:
     """Every file below the root that must *not* be sent under its own name: odd names and the
     further names of hard-linked files."""
     for entry in read_entries(manifest):
@@ -145,7 +145,7 @@ def iter_odd_paths(manifest: PathLike) -> Iterator[bytes]:
 
 
 def iter_upload_changes(
-    previous: Optional[PathLike], current: PathLike
+    previous: Optional[AnyPath], current: AnyPath
 ) -> Iterator[Tuple[str, bytes]]:
     """What must be done to a bucket that holds *previous* so that it holds *current*.
 
@@ -166,7 +166,7 @@ def iter_upload_changes(
             yield UPLOAD, content_path(new)
 
 
-def iter_filter_rules(manifest: PathLike) -> Iterator[str]:
+def iter_filter_rules(manifest: AnyPath) -> Iterator[str]:
     """Rules for ``rclone --filter-from`` that leave out what :func:`iter_odd_paths` names.
 
     A few rules cover whole classes of odd names; the rest (too long, not normalized, further
@@ -186,7 +186,7 @@ def _travels(entry: Entry) -> bool:
     return entry.type == FILE and entry.link is None
 
 
-def _travelling(manifest: PathLike) -> Iterator[Entry]:
+def _travelling(manifest: AnyPath) -> Iterator[Entry]:
     return (entry for entry in read_entries(manifest) if _travels(entry))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from .manifest import SOCKET, SYMLINK, Entry, PathLike, Select, merged
+from .manifest import SOCKET, SYMLINK, AnyPath, Entry, Select, merged
 from .manifest_file import check_manifest, read_entries
 from .manifest_walk import walk_entries
 
@@ -104,8 +104,8 @@ def entries_below(entries: Iterable[Entry], prefix: bytes) -> Iterator[Entry]:
 
 
 def compare_tree(
-    manifest: PathLike,
-    root: PathLike,
+    manifest: AnyPath,
+    root: AnyPath,
     *,
     prefix: bytes = b"",
     select: Optional[Select] = None,

@@ -9,7 +9,7 @@ import ctypes
 import errno
 import hashlib
 import os
-from typing import Optional
+from typing import Iterator, Optional, Tuple
 
 # Fewer system calls than with the usual 64 KiB, and still nothing beside 2 GB of memory.
 READ_BYTES = 1 << 20
@@ -28,6 +28,42 @@ def is_sparse(status: os.stat_result) -> bool:
     return status.st_blocks * _BLOCK_BYTES < status.st_size
 
 
+def content_chunks(descriptor: int, buffer: bytearray) -> Iterator[Tuple[int, memoryview]]:
+    """The content of an open file: offsets and chunks, each valid until the next.
+
+    Holes are not read: 2 GB of nothing would cost seconds and push everything else out of the
+    page cache. *buffer* has :data:`READ_BYTES` bytes. Raises :class:`OSError`.
+    """
+    status = os.fstat(descriptor)
+    view, zeros = memoryview(buffer), memoryview(_ZEROS)
+    offset, data_end = 0, 0
+    while offset < status.st_size:
+        if offset >= data_end and is_sparse(status):
+            data_start = _seek(descriptor, offset, os.SEEK_DATA, status.st_size)
+            while offset < data_start:
+                count = min(READ_BYTES, data_start - offset)
+                yield offset, zeros[:count]
+                offset += count
+            data_end = _seek(descriptor, offset, os.SEEK_HOLE, status.st_size)
+            continue
+        room = READ_BYTES if offset >= data_end else min(READ_BYTES, data_end - offset)
+        count = os.preadv(descriptor, [view[:room]], offset)
+        if not count:
+            return
+        yield offset, view[:count]
+        offset += count
+
+
+def _seek(descriptor: int, offset: int, whence: int, end: int) -> int:
+    """Where the next data or hole begins at or after *offset*; *end* when there is none."""
+    try:
+        return os.lseek(descriptor, offset, whence)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return end
+
+
 def hash_content(directory_fd: int, name: bytes, buffer: bytearray, make_sparse: bool) -> str:
     """SHA-256 of the file *name*; with *make_sparse*, its runs of zeros become holes on the way.
 
@@ -40,15 +76,10 @@ def hash_content(directory_fd: int, name: bytes, buffer: bytearray, make_sparse:
     try:
         punch = make_sparse
         digest = hashlib.sha256()
-        view = memoryview(buffer)
-        offset = 0
-        while True:
-            count = os.readv(descriptor, [buffer])
-            if not count:
-                return digest.hexdigest()
-            digest.update(view[:count])
-            punch = punch and _punch_zeros(descriptor, view[:count], offset)
-            offset += count
+        for offset, chunk in content_chunks(descriptor, buffer):
+            digest.update(chunk)
+            punch = punch and _punch_zeros(descriptor, chunk, offset)
+        return digest.hexdigest()
     finally:
         os.close(descriptor)
 

@@ -22,9 +22,9 @@ from typing import IO, Any, Dict, Iterator, Mapping, NamedTuple, Optional, Type,
 from .files import sync_directory
 from .manifest import (
     FILE,
+    AnyPath,
     Entry,
     ManifestError,
-    PathLike,
     decode_entry,
     encode_entry,
     encode_json,
@@ -55,7 +55,7 @@ class ManifestSummary(NamedTuple):
     sha256: str
 
 
-def read_entries(path: PathLike) -> Iterator[Entry]:
+def read_entries(path: AnyPath) -> Iterator[Entry]:
     """Stream the entries of the manifest at *path* in order.
 
     Damage is found at the latest after the last entry: whoever must not act on a cut
@@ -66,7 +66,7 @@ def read_entries(path: PathLike) -> Iterator[Entry]:
         yield from reader
 
 
-def read_header(path: PathLike) -> Dict[str, Any]:
+def read_header(path: AnyPath) -> Dict[str, Any]:
     """The header of the manifest at *path* with what its writer added to it.
 
     Raises :class:`ManifestError`; :class:`OSError` when the file can't be opened.
@@ -75,7 +75,7 @@ def read_header(path: PathLike) -> Dict[str, Any]:
         return reader.header
 
 
-def check_manifest(path: PathLike) -> ManifestSummary:
+def check_manifest(path: AnyPath) -> ManifestSummary:
     """Read the whole manifest at *path* and return its counts.
 
     Raises :class:`ManifestError` when it is cut or damaged anywhere.
@@ -123,7 +123,7 @@ class _Counter:
 class ManifestReader:
     """Iterates over the entries of a manifest; :meth:`summary` holds once it is exhausted."""
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self._name = os.fsdecode(path)
         self._counter = _Counter()
         self._stream = gzip.GzipFile(path, "rb")
@@ -208,7 +208,7 @@ class ManifestWriter:
     names and owners are nobody else's business.
     """
 
-    def __init__(self, path: PathLike, extra: Optional[Mapping[str, Any]] = None) -> None:
+    def __init__(self, path: AnyPath, extra: Optional[Mapping[str, Any]] = None) -> None:
         self._path = os.fsdecode(path)
         directory = os.path.dirname(self._path) or "."
         self._counter = _Counter()

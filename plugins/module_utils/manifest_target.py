@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from .manifest import PathLike
+from .manifest import AnyPath
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -21,7 +21,7 @@ _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class TargetTree:
     """A directory below which everything happens. A context manager; keeps one directory open."""
 
-    def __init__(self, root: PathLike) -> None:
+    def __init__(self, root: AnyPath) -> None:
         # The target's own path is the caller's choice: it may lead through symlinks.
         self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._cached_path: Optional[bytes] = None

@@ -37,13 +37,13 @@ from .manifest import (
     FILE,
     SOCKET,
     SYMLINK,
+    AnyPath,
     Entry,
     ManifestError,
-    PathLike,
     sort_key,
     to_text,
 )
-from .manifest_content import READ_BYTES, is_sparse
+from .manifest_content import READ_BYTES, content_chunks, is_sparse
 from .manifest_file import ManifestSummary, ManifestWriter, check_manifest, read_entries
 from .manifest_links import HardLinks, LinkWindow
 from .manifest_names import carrier_name
@@ -87,10 +87,10 @@ class WalkResult(NamedTuple):
 
 
 def write_manifest(
-    root: PathLike,
-    path: PathLike,
+    root: AnyPath,
+    path: AnyPath,
     *,
-    previous: Optional[PathLike] = None,
+    previous: Optional[AnyPath] = None,
     windows: Sequence[LinkWindow] = (),
     extra: Optional[Mapping[str, Any]] = None,
     on_progress: Optional[Callable[[WalkProgress], None]] = None,
@@ -124,7 +124,7 @@ def write_manifest(
     )
 
 
-def _usable_entries(previous: Optional[PathLike]) -> Tuple[Iterator[Entry], str]:
+def _usable_entries(previous: Optional[AnyPath]) -> Tuple[Iterator[Entry], str]:
     """The entries of *previous*, read whole once first, and what is wrong with it."""
     if previous is None:
         return iter(()), ""
@@ -136,7 +136,7 @@ def _usable_entries(previous: Optional[PathLike]) -> Tuple[Iterator[Entry], str]
 
 
 def walk_entries(
-    root: PathLike, *, read_content: bool = True, on_problem: Optional[OnProblem] = None
+    root: AnyPath, *, read_content: bool = True, on_problem: Optional[OnProblem] = None
 ) -> Iterator[Entry]:
     """Describe what is below *root*, entry by entry, without a manifest.
 
@@ -159,7 +159,7 @@ class TreeWalk:
 
     def __init__(
         self,
-        root: PathLike,
+        root: AnyPath,
         *,
         previous: Iterable[Entry] = (),
         windows: Sequence[LinkWindow] = (),
@@ -173,7 +173,7 @@ class TreeWalk:
         self._read_content = read_content
         self._on_problem = on_problem or _raise_problem
         self._on_progress = on_progress
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = bytearray(READ_BYTES)
         self._links = HardLinks()
         self.hashed_files = 0
         self.hashed_bytes = 0
@@ -290,7 +290,7 @@ class TreeWalk:
         if known is not None and self._is_unchanged(known, status):
             self.reused_files += 1
             return known.sha256
-        digest, before, after = hash_file(self._root + path, self._buffer)
+        digest, before, after = _hash_file(self._root + path, self._buffer)
         if not _same_content_times(status, before) or not _same_content_times(before, after):
             self._on_problem(path, "it changed while it was read")
             return None
@@ -326,31 +326,26 @@ class _Cursor:
         return None
 
 
-def hash_file(
-    path: PathLike, buffer: memoryview, directory_fd: Optional[int] = None
-) -> Tuple[str, os.stat_result, os.stat_result]:
+def _hash_file(path: bytes, buffer: bytearray) -> Tuple[str, os.stat_result, os.stat_result]:
     """SHA-256 of the file at *path* and its status before and after; never through a symlink."""
-    descriptor = _open_for_reading(path, directory_fd)
+    descriptor = _open_for_reading(path)
     try:
         before = os.fstat(descriptor)
         digest = hashlib.sha256()
-        while True:
-            count = os.readv(descriptor, [buffer])
-            if not count:
-                break
-            digest.update(buffer[:count])
+        for _offset, chunk in content_chunks(descriptor, buffer):
+            digest.update(chunk)
         return digest.hexdigest(), before, os.fstat(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _open_for_reading(path: PathLike, directory_fd: Optional[int]) -> int:
+def _open_for_reading(path: bytes) -> int:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         # Reading for the manifest must not make the SSD write access times.
-        return os.open(path, flags | os.O_NOATIME, dir_fd=directory_fd)
+        return os.open(path, flags | os.O_NOATIME)
     except PermissionError:
-        return os.open(path, flags, dir_fd=directory_fd)
+        return os.open(path, flags)
 
 
 def _same_content_times(one: os.stat_result, other: os.stat_result) -> bool:

@@ -9,7 +9,7 @@ import errno
 import os
 from typing import Tuple
 
-from .manifest import PathLike
+from .manifest import AnyPath
 
 Xattrs = Tuple[Tuple[bytes, bytes], ...]
 
@@ -26,7 +26,7 @@ def is_portable_xattr(name: bytes) -> bool:
     )
 
 
-def read_xattrs(path: PathLike) -> Xattrs:
+def read_xattrs(path: AnyPath) -> Xattrs:
     """The portable extended attributes at *path*, sorted, not through a symlink.
 
     A file system without attributes has none. Raises :class:`OSError`.
@@ -45,7 +45,7 @@ def read_xattrs(path: PathLike) -> Xattrs:
     )
 
 
-def write_xattrs(path: PathLike, wanted: Xattrs) -> None:
+def write_xattrs(path: AnyPath, wanted: Xattrs) -> None:
     """Make the portable extended attributes at *path* be *wanted*, not through a symlink.
 
     Attributes that are not wanted (an ACL inherited from the parent's default) are removed;
