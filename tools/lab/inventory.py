@@ -15,7 +15,7 @@ from .names import LabNames
 from .standin import Account
 
 
-def write_inventory(names: LabNames, account: Account, arch: str) -> None:
+def write_inventory(names: LabNames, host: str, account: Account, arch: str) -> None:
     """Write hosts.yml and the group's variables (JSON is YAML), readable by root only."""
     group = names.inventory / "group_vars" / "potato"
     group.mkdir(parents=True)
@@ -24,9 +24,10 @@ def write_inventory(names: LabNames, account: Account, arch: str) -> None:
         {
             "potato": {
                 "hosts": {
-                    "potato": {
+                    host: {
                         "ansible_connection": "community.docker.docker",
                         "ansible_host": names.potato,
+                        "ansible_user": "root",
                         "ansible_python_interpreter": "/usr/bin/python3",
                     }
                 }

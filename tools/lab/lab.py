@@ -21,7 +21,7 @@ from .standin import Account, start_standin, stop_standin
 from .storage import create_ssd, destroy_ssd
 
 BUCKET = "lepotato-lab"
-HOST = "potato"
+HOST = "lepotato"
 BOARD_FILES = {
     "/opt/docker-compose/home/docker-compose.yml": "services:\n  db: {}\n  app: {}\n  pihole: {}\n",
     "/opt/docker-compose/home/.env": "TZ=Europe/Berlin\n",
@@ -45,7 +45,7 @@ def create(names: LabNames, arch: str, say: Say) -> Account:
     account_file.write_text(json.dumps(asdict(account)))
     boot(names, ensure_image(potato(arch), say))
     write_files(names, BOARD_FILES)
-    write_inventory(names, account, arch)
+    write_inventory(names, HOST, account, arch)
     start_services(names, ensure_image(services(), say))
     return account
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..paths import CHECKOUT
 
-KINDS = re.compile(r"[a-z][a-z0-9]{0,15}")
+KINDS = re.compile(r"[a-z][a-z0-9_]{0,23}")
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,7 @@ class LabNames:
 
     def __post_init__(self) -> None:
         if not KINDS.fullmatch(self.kind):
-            raise ValueError(
-                f"{self.kind!r}: a lab's kind is up to 16 lower-case letters or digits"
-            )
+            raise ValueError(f"{self.kind!r}: a lab's kind is up to 24 of a-z, 0-9 and _")
 
     @property
     def lab_id(self) -> str:

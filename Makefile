@@ -1,0 +1,46 @@
+# The repository's commands. Python does the work; this only finds one that is new enough.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info < (3, 11))' \
+	2>/dev/null && { command -v "$$p"; break; }; done)
+
+.PHONY: help setup demo demo-clean test lint format
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo        the main job against a stand-in: install, back up, restore (DEMO_ARCH=native: no emulation)"
+	@echo "make demo-clean  remove what the demo made"
+	@echo "make test        every check (STAGES=\"lint units\": only these)"
+	@echo "make lint        the linters alone"
+	@echo "make format      let ruff format the Python code"
+	@echo "make setup       install what the others need, and nothing else"
+
+# A machine without Python or venv gets Debian's; everything else is tools/setup.py's.
+.PHONY: python
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "installing Debian packages: python3 python3-venv"; \
+		apt-get update -q >/dev/null && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -q python3 python3-venv >/dev/null; \
+	fi
+
+run = $(or $(PYTHON),/usr/bin/python3) -m
+
+setup: python
+	@$(run) tools.setup
+
+demo: python
+	@$(run) tools.demo $(if $(DEMO_ARCH),--arch $(DEMO_ARCH))
+
+demo-clean: python
+	@$(run) tools.demo --clean
+
+test: python
+	@$(run) tools.run_tests $(STAGES)
+
+lint: python
+	@$(run) tools.run_tests lint
+
+format: python
+	@$(run) tools.setup lint
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .

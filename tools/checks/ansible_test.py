@@ -1,0 +1,198 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ansible-test and what the collection must be able to do as a tarball."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from ..paths import cache_dir
+from ..shell import ToolError, run
+from ..venvs import IMPORTER, venv_program
+from .stage import Log, Stage, last_line
+from .tree import copy_collection, tracked_files
+
+PLUGIN_TYPES = ("module", "filter", "lookup", "test", "callback", "connection", "inventory")
+# ansible-test makes its environments with this pip and asks for a script of its own
+# making, which it would load from a site that many machines can't reach.
+GET_PIP = """\
+import sys
+sys.path.insert(0, {wheel!r})
+from pip._internal.cli.main import main
+arguments = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+raise SystemExit(main(["install", *arguments]))
+"""
+
+
+def stages() -> list[Stage]:
+    """Return the stages around ansible-test and the tarball."""
+    return [
+        Stage("ansible-test sanity", _sanity),
+        Stage("ansible-test units", _units),
+        Stage("collection tarball", _tarball),
+        Stage("galaxy-importer", _importer, needs="importer"),
+    ]
+
+
+def _sanity(log: Log) -> str:
+    with tempfile.TemporaryDirectory(prefix="lpb-sanity-") as scratch:
+        tree = copy_collection(Path(scratch))
+        log.call("ansible-test", "sanity", "--color", "no", cwd=tree, env=_home(log))
+    return ""
+
+
+def _units(log: Log) -> str:
+    with tempfile.TemporaryDirectory(prefix="lpb-units-") as scratch:
+        tree = copy_collection(Path(scratch))
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        output = log.call(
+            *("ansible-test", "units", "--venv", "--python", version, "--color", "no"),
+            cwd=tree,
+            env=_home(log),
+        )
+    counted = last_line(output, " passed")
+    if not counted:
+        raise ToolError(f"no test ran, log in {log.path}")
+    return counted
+
+
+def _home(log: Log) -> dict[str, str]:
+    """Return a home folder for ansible-test, its environments kept for the next run."""
+    home = cache_dir() / "ansible-test"
+    wheels = home / "wheels"
+    version = _bootstrap_pip_version()
+    seeded = home / ".ansible/test/cache" / f"get_pip_{version.replace('.', '_')}.py"
+    if not seeded.exists():
+        python = venv_program("python")
+        log.call(
+            *(python, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels)),
+            f"pip=={version}",
+        )
+        wheel = next(wheels.glob(f"pip-{version}-*.whl"))
+        seeded.parent.mkdir(parents=True, exist_ok=True)
+        seeded.write_text(GET_PIP.format(wheel=str(wheel)))
+    # The tree is copied to where its collections path says; the link must not be seen too.
+    return {
+        "HOME": str(home),
+        "ANSIBLE_HOME": str(home / ".ansible"),
+        "ANSIBLE_COLLECTIONS_PATH": "",
+        "PIP_CACHE_DIR": str(cache_dir() / "pip"),
+        "PYTHONPATH": "",
+    }
+
+
+def _bootstrap_pip_version() -> str:
+    code = (
+        "import sys, ansible_test; sys.path.insert(0, ansible_test.__path__[0])\n"
+        "from ansible_test._internal.python_requirements import collect_bootstrap\n"
+        "from ansible_test._internal.host_configs import NativePythonConfig\n"
+        "version = f'{sys.version_info.major}.{sys.version_info.minor}'\n"
+        "print(collect_bootstrap(NativePythonConfig(version=version, path=sys.executable))[0]"
+        ".pip_version)"
+    )
+    return run([venv_program("python"), "-c", code]).stdout.strip()
+
+
+def build(target: Path) -> Path:
+    """Build the collection's tarball from the files that git knows; return its path."""
+    with tempfile.TemporaryDirectory(prefix="lpb-build-") as scratch:
+        tree = copy_collection(Path(scratch))
+        run(
+            [venv_program("ansible-galaxy"), "collection", "build", "--output-path", str(target)],
+            cwd=tree,
+        )
+    return next(target.glob("lepotato-backup-*.tar.gz"))
+
+
+def _tarball(log: Log) -> str:
+    """Install the tarball elsewhere; there every plugin and role has its documentation,
+    and the playbook is found by its full name."""
+    with tempfile.TemporaryDirectory(prefix="lpb-tarball-") as scratch:
+        tarball = build(Path(scratch))
+        installed = Path(scratch) / "collections"
+        # An empty inventory and configuration: nothing of the checkout may help.
+        config = Path(scratch) / "ansible.cfg"
+        config.write_text(f"[defaults]\ncollections_path = {installed}\n")
+        env = {"ANSIBLE_CONFIG": str(config), "ANSIBLE_COLLECTIONS_PATH": str(installed)}
+        here = Path(scratch)
+        log.call(
+            *("ansible-galaxy", "collection", "install", str(tarball), "-p", str(installed)),
+            cwd=here,
+            env=env,
+        )
+        tree = installed / "ansible_collections" / "lepotato" / "backup"
+        _check_contents(tree)
+        documented = _document(log, tree, here, env)
+        for playbook in sorted((tree / "playbooks").glob("*.yml")):
+            name = f"lepotato.backup.{playbook.stem}"
+            log.call("ansible-playbook", "--syntax-check", name, cwd=here, env=env)
+    return f"{documented} plugins and roles documented"
+
+
+def _check_contents(tree: Path) -> None:
+    wanted = {
+        name
+        for name in tracked_files()
+        if name.startswith(("plugins/", "roles/", "playbooks/", "meta/")) and "/." not in name
+    }
+    present = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    missing = sorted(wanted - present)
+    if missing:
+        raise ToolError(f"not in the tarball: {', '.join(missing)}")
+    strange = sorted(
+        name for name in present if name.startswith((".", "tools/", "molecule/", "bench/"))
+    )
+    if strange:
+        raise ToolError(f"should not be in the tarball: {', '.join(strange)}")
+
+
+def _document(log: Log, tree: Path, cwd: Path, env: dict[str, str]) -> int:
+    count = 0
+    for kind in PLUGIN_TYPES:
+        folder = tree / "plugins" / ("modules" if kind == "module" else kind)
+        # An action plugin is documented by the module of its name.
+        names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+        for name in sorted(names):
+            output = log.call(
+                "ansible-doc", "-t", kind, "--json", f"lepotato.backup.{name}", cwd=cwd, env=env
+            )
+            _parse_doc(output, f"lepotato.backup.{name}")
+            count += 1
+    roles = {path.name for path in (tree / "roles").iterdir()}
+    output = log.call("ansible-doc", "-t", "role", "--list", "lepotato.backup", cwd=cwd, env=env)
+    undocumented = sorted(role for role in roles if f"lepotato.backup.{role}" not in output)
+    if undocumented:
+        raise ToolError(f"ansible-doc shows no role {', '.join(undocumented)}")
+    return count + len(roles)
+
+
+def _parse_doc(output: str, name: str) -> None:
+    shown = json.loads(output[output.index("{") :])
+    if not shown.get(name, {}).get("doc", {}).get("short_description"):
+        raise ToolError(f"ansible-doc knows no description of {name}")
+
+
+def _importer(log: Log) -> str:
+    with tempfile.TemporaryDirectory(prefix="lpb-importer-") as scratch:
+        tarball = build(Path(scratch))
+        programs = str(Path(venv_program("python", IMPORTER)).parent)
+        config = Path(scratch) / "importer.cfg"
+        config.write_text("[galaxy-importer]\nCHECK_REQUIRED_TAGS=True\nLOG_LEVEL_MAIN=INFO\n")
+        output = log.call(
+            *(f"{programs}/python", "-m", "galaxy_importer.main", str(tarball)),
+            cwd=Path(scratch),
+            env={
+                "GALAXY_IMPORTER_CONFIG": str(config),
+                "PATH": f"{programs}:/usr/bin:/bin",
+                "ANSIBLE_CONFIG": "",
+                "ANSIBLE_COLLECTIONS_PATH": f"{scratch}/collections",
+            },
+        )
+    complaints = [line for line in output.splitlines() if line.startswith(("WARNING", "ERROR"))]
+    if complaints or "Importer processing completed successfully" not in output:
+        raise ToolError("\n".join(["galaxy-importer complains", *complaints[:40]]))
+    return ""

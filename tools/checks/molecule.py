@@ -1,0 +1,46 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""molecule test: the roles on an emulated ARM64 board."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..lab.inventory import secret_values
+from ..lab.lab import destroy
+from ..lab.names import LabNames
+from ..paths import CHECKOUT
+from ..shell import ToolError
+from .stage import Log, Stage, last_line
+
+
+def stages() -> list[Stage]:
+    """Return one stage for each scenario."""
+    scenarios = sorted(path.parent.name for path in CHECKOUT.glob("molecule/*/molecule.yml"))
+    return [
+        Stage(f"molecule: {name}", partial(_test, scenario=name), needs="arm64")
+        for name in scenarios
+    ]
+
+
+def _test(log: Log, scenario: str) -> str:
+    """Run the scenario; its log must show no secret of the lab, not even in check mode."""
+    names = LabNames(scenario)
+    try:
+        # destroy comes after the secrets were read, so it is not molecule's here.
+        log.call("molecule", "test", "--destroy", "never", "-s", scenario, timeout_seconds=2400)
+        output = log.path.read_text(errors="replace")
+        _assert_no_secret(output, secret_values(names))
+        if "changed=" not in output:
+            raise ToolError(f"Ansible ran nothing, log in {log.path}")
+    finally:
+        destroy(names)
+    return last_line(output, " passed")
+
+
+def _assert_no_secret(output: str, secrets: list[str]) -> None:
+    shown = [line for line in output.splitlines() if any(secret in line for secret in secrets)]
+    if shown:
+        # The line itself would show it once more.
+        raise ToolError(f"{len(shown)} lines of Ansible's output show a secret")

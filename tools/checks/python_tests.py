@@ -1,0 +1,42 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pytest: the stand-in's own tests and the tests with real programs and containers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..host import architecture
+from ..paths import CHECKOUT
+from ..rclone_binaries import binary
+from ..shell import ToolError
+from .stage import Log, Skip, Stage, last_line
+
+# Two cores, and another lane beside this one.
+WORKERS = "2"
+
+
+def standin_stage() -> Stage:
+    """Return the stage of the stand-in's tests with rclone and b2sdk."""
+    return Stage("stand-in tests", partial(_pytest, "tests/b2_standin/tests", "-n", WORKERS))
+
+
+def integration_stage() -> Stage:
+    """Return the stage of the tests with real rclone, rsync and Docker, one after the other."""
+    return Stage("integration tests", partial(_pytest, "tests/integration"), needs="docker")
+
+
+def _pytest(folder: str, *options: str, log: Log) -> str:
+    if not any((CHECKOUT / folder).rglob("test_*.py")):
+        raise Skip(f"{folder} has no tests")
+    # The pinned rclone first on PATH, not one that the machine happens to have.
+    env = {"LPB_RCLONE": str(binary(architecture())), "COLUMNS": "100"}
+    output = log.call(
+        *("python", "-m", "pytest", "-q", "--color=no", "--durations=10", *options, folder),
+        env=env,
+    )
+    counted = last_line(output, " passed")
+    if not counted:
+        raise ToolError(f"no test ran, log in {log.path}")
+    return counted
