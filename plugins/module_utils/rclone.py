@@ -46,9 +46,11 @@ STATS_SECONDS = 10
 PROGRESS_SECONDS = 1
 
 # The shell tells the process ID, which rclone then keeps, for the watchdog; "$1" is a file for
-# standard output, or empty.
-_LAUNCH = """printf '{"pid":%s}\\n' "$$" >&2; out=$1; shift
-if [ -n "$out" ]; then exec "$@" >"$out"; else exec "$@"; fi"""
+# standard output, or empty. No variable has a name: Ansible's run_command would replace it.
+_LAUNCH = """printf '{"pid":%s}\\n' "$$" >&2
+if [ -n "$1" ]; then exec >"$1"; fi
+shift
+exec "$@\""""
 
 
 @dataclass(frozen=True)

@@ -138,3 +138,20 @@ def _section(sections: Sections, name: str, kind: str, path: str) -> Mapping[str
     if sections[name].get("type") != kind:
         raise ConfigError(f"{path}: [{name}] must be of type {kind}", MEND)
     return sections[name]
+
+
+def hide_secrets(facts: Mapping[str, Any], content: str) -> Dict[str, Any]:
+    """*facts* with every secret value of *content* in their strings and lists replaced."""
+    secrets = [
+        value for (_section_name, key), value in _values(content).items() if key in SECRET_KEYS
+    ]
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, list):
+            return [hidden(item) for item in value]
+        if isinstance(value, str):
+            for secret in sorted(filter(None, secrets), key=len, reverse=True):
+                value = value.replace(secret, "********")
+        return value
+
+    return {name: hidden(value) for name, value in facts.items()}

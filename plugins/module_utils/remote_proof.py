@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .b2_api import Authorization, B2Client
 from .errors import BackupError
 from .rclone import Rclone
-from .rclone_log import RcloneUndecryptable
+from .rclone_log import RcloneError, RcloneUndecryptable
 from .remote_conf import RemoteConf
 
 NEEDED_CAPABILITIES = ("listFiles", "readFiles", "writeFiles")
@@ -86,6 +86,22 @@ def prove_auth(
         clock_skew_seconds=allowed.clock_skew_seconds,
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def failure_facts(error: BaseException) -> Dict[str, Any]:
+    """What a module adds to its message: command, rc and stderr when rclone was what failed."""
+    cause: Optional[BaseException] = error
+    while cause is not None:
+        if isinstance(cause, RcloneError) and cause.result is not None:
+            result = cause.result
+            lines = [f"{finding.name}: {finding.message}" for finding in result.errors]
+            return {
+                "command": list(result.argv),
+                "rc": result.exit_code,
+                "stderr": "\n".join(line.removeprefix(": ") for line in lines),
+            }
+        cause = cause.__cause__
+    return {}
 
 
 def _require_rights(remote: RemoteConf, allowed: Authorization) -> None:

@@ -10,15 +10,16 @@ DOCUMENTATION = r"""
 module: rclone_conf
 short_description: Write rclone.conf once it is proven against B2
 version_added: 0.1.0
-author:
-  - lepotato.backup contributors (@lepotato)
+author: lepotato.backup contributors (@lepotato)
 description:
-  - Writes rclone's configuration with the B2 remote and the crypt remote over it, mode 0600 and owned by root.
-  - The new content is proven before it replaces the old file. The proof asks B2 whether the key is right and may do
-    what is needed in the bucket and below the prefix, and whether the names that are already there can be decrypted
-    with the passwords.
+  - Writes rclone's configuration with the B2 remote and the crypt remote over it, mode 0600 and
+    owned by root.
+  - The new content is proven before it replaces the old file. The proof asks B2 whether the key
+    is right and may do what is needed in the bucket and below the prefix, and whether the names
+    that are already there can be decrypted with the passwords.
   - If the proof fails the old file stays as it was.
   - Content that is the same as the file's asks B2 nothing and changes nothing.
+  - What works but should be mended, such as a key that may delete the backups, is a warning.
 options:
   content:
     description:
@@ -53,7 +54,9 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Proves too, from a private temporary file, when O(binary) is there; otherwise says that it could not.
+    description:
+      - Proves too, from a private temporary file. Without O(binary), on a host that is still
+        bare, only the key is proven, and a warning says so.
   diff_mode:
     support: full
     description: Shows the names of keys, and for secrets only whether they change.
@@ -93,12 +96,16 @@ proof:
       type: list
       elements: str
     empty:
-      description: Whether nothing lies below the prefix yet, so that the passwords could not be proven.
+      description:
+        - Whether nothing lies below the prefix yet, so that the passwords could not be proven.
       type: bool
     warnings:
       description: What works but should be mended.
       type: list
       elements: str
+    passwords_proven:
+      description: Whether names that lie below the prefix were decrypted.
+      type: bool
     clock_skew_seconds:
       description: How far B2's clock is ahead of the host's.
       type: float
@@ -119,3 +126,141 @@ stderr:
   returned: when rclone refused the content
   type: str
 """
+
+import dataclasses
+import os
+import tempfile
+from typing import Any, Dict, Optional, Tuple
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.lepotato.backup.plugins.module_utils.config import Rclone as RcloneConfig
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.files import sync_directory
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
+    hide_secrets,
+    masked_pair,
+    parse_remote,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof import (
+    AuthProof,
+    failure_facts,
+    prove_auth,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
+
+MODE = 0o600
+OWNER_ID = 0
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "content": {"type": "str", "required": True, "no_log": True},
+            "dest": {"type": "path", "default": "/etc/lepotato-backup/rclone.conf"},
+            "binary": {"type": "path", "default": "/usr/local/bin/rclone"},
+            "raw_remote": {"type": "str", "default": "b2-backup"},
+            "crypt_remote": {"type": "str", "default": "b2-encrypted"},
+            "prove": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    content = module.params["content"]
+    try:
+        result = run(module)
+    except (BackupError, OSError) as error:
+        module.fail_json(**hide_secrets({"msg": str(error), **failure_facts(error)}, content))
+    module.exit_json(**result)
+
+
+def run(module: AnsibleModule) -> Dict[str, Any]:
+    """Do what is asked; the module's result. Raises BackupError or OSError."""
+    dest, content = module.params["dest"], module.params["content"]
+    before, access = _present(dest)
+    wanted_access = f"{MODE:04o} {OWNER_ID}"
+    masked_before, masked_after = masked_pair(before or "", content)
+    result: Dict[str, Any] = {
+        "dest": dest,
+        "changed": before != content or access != wanted_access,
+        "proven": False,
+        "diff": {
+            "before_header": f"{dest} ({access or 'not there'})",
+            "after_header": f"{dest} ({wanted_access})",
+            "before": masked_before,
+            "after": masked_after,
+        },
+    }
+    if before != content:
+        _replace(module, result)
+    elif result["changed"] and not module.check_mode:
+        os.chmod(dest, MODE)
+        os.chown(dest, OWNER_ID, OWNER_ID)
+    return result
+
+
+def _present(dest: str) -> Tuple[Optional[str], str]:
+    """The file's content (None when it is not there) and its mode and owner as text."""
+    try:
+        with open(dest, encoding="utf-8", errors="surrogateescape") as stream:
+            status = os.fstat(stream.fileno())
+            return stream.read(), f"{status.st_mode & 0o7777:04o} {status.st_uid}"
+    except FileNotFoundError:
+        return None, ""
+
+
+def _replace(module: AnsibleModule, result: Dict[str, Any]) -> None:
+    """Prove the new content and, outside check mode, put it in the place of the file."""
+    dest = module.params["dest"]
+    # In check mode the candidate lies in Ansible's own directory, which is private to the user.
+    directory = module.tmpdir if module.check_mode else os.path.dirname(dest)
+    if not os.path.isdir(directory):
+        raise BackupError(f"The directory {directory} is not there", "Make it first, mode 0700")
+    descriptor, candidate = tempfile.mkstemp(dir=directory, prefix=".rclone.conf.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(module.params["content"])
+            stream.flush()
+            os.fchmod(stream.fileno(), MODE)
+            os.fchown(stream.fileno(), OWNER_ID, OWNER_ID)
+            os.fsync(stream.fileno())
+        if module.params["prove"]:
+            proof = _prove(module, candidate)
+            result.update(proven=True, proof=dataclasses.asdict(proof))
+            for warning in proof.warnings:
+                module.warn(warning)
+        if not module.check_mode:
+            os.rename(candidate, dest)
+            sync_directory(directory)
+    finally:
+        if os.path.exists(candidate):
+            os.unlink(candidate)
+
+
+def _prove(module: AnsibleModule, candidate: str) -> AuthProof:
+    params = module.params
+    remote = parse_remote(
+        params["content"], params["raw_remote"], params["crypt_remote"], params["dest"]
+    )
+    rclone: Optional[Rclone] = None
+    if os.access(params["binary"], os.X_OK):
+        config = RcloneConfig(
+            binary=params["binary"],
+            config=candidate,
+            raw_remote=params["raw_remote"],
+            crypt_remote=params["crypt_remote"],
+        )
+        rclone = Rclone(config, ModuleRunner(module))
+    elif module.check_mode:
+        module.warn(f"The passwords were not proven: there is no {params['binary']} yet")
+    else:
+        raise BackupError(
+            f"There is no program {params['binary']} to prove the passwords with",
+            "Install rclone first (the role lepotato.backup.rclone does), or set prove to false",
+        )
+    return prove_auth(remote, rclone)
+
+
+if __name__ == "__main__":
+    main()
