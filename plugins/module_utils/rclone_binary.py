@@ -122,7 +122,7 @@ def download(
             if attempt == DOWNLOAD_TRIES:
                 raise BackupError(
                     f"rclone can't be downloaded from {url}: {error}",
-                    "Check the host's network and rclone_version, or deliver rclone in another way: "
+                    "Check the host's network and rclone_version, or deliver rclone otherwise: "
                     "rclone_source mirror with rclone_mirror_url, or file with rclone_file",
                 ) from error
             sleep(DOWNLOAD_RETRY_SECONDS)
