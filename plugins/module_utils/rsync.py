@@ -1,0 +1,168 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copy sources into staging with rsync, full paths kept.
+
+Never with ``--inplace``: the weekly snapshots are hard links to staged files, and a file that is
+written in place changes in every snapshot. Times are compared to the nanosecond: rsync's
+default compares whole seconds, and a database file of unchanged size that changed within the second
+of the last pass would be taken for unchanged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Dict, List, NamedTuple, Sequence
+
+from .errors import BackupError, CommandError
+from .runner import Runner
+
+# rsync(1), EXIT VALUES.
+VANISHED_EXIT_CODE = 24
+
+# Best effort, lowest of eight levels: behind everything else, but not starved for ever as the
+# idle class is on a disk that is never idle.
+IONICE = ("ionice", "-c", "2", "-n", "7")
+
+_STATS = {
+    "files": re.compile(r"^Number of files: ([\d,]+)", re.MULTILINE),
+    # rsync leaves a kind out where there is none: "Number of files: 1 (dir: 1)".
+    "files_regular": re.compile(r"^Number of files: [\d,]+(?:.*\breg: ([\d,]+))?", re.MULTILINE),
+    "files_transferred": re.compile(
+        r"^Number of regular files transferred: ([\d,]+)", re.MULTILINE
+    ),
+    "files_deleted": re.compile(r"^Number of deleted files: ([\d,]+)", re.MULTILINE),
+    "bytes_total": re.compile(r"^Total file size: ([\d,]+)", re.MULTILINE),
+    "bytes_transferred": re.compile(r"^Total transferred file size: ([\d,]+)", re.MULTILINE),
+}
+
+_GLOB_CHARACTERS = re.compile(r"([*?\[\\])")
+
+
+class RsyncStats(NamedTuple):
+    """One pass: entries of every kind looked at, regular files among them, files and bytes copied.
+
+    *files_deleted* counts entries of every kind; *bytes_total* is the size of all regular files,
+    copied or not. *vanished*: files went away while they were copied.
+    """
+
+    files: int = 0
+    files_regular: int = 0
+    files_transferred: int = 0
+    files_deleted: int = 0
+    bytes_total: int = 0
+    bytes_transferred: int = 0
+    vanished: bool = False
+
+    def plus(self, other: RsyncStats) -> RsyncStats:
+        """Both passes together."""
+        return RsyncStats(
+            self.files + other.files,
+            self.files_regular + other.files_regular,
+            self.files_transferred + other.files_transferred,
+            self.files_deleted + other.files_deleted,
+            self.bytes_total + other.bytes_total,
+            self.bytes_transferred + other.bytes_transferred,
+            self.vanished or other.vanished,
+        )
+
+
+def copy(
+    runner: Runner,
+    sources: Sequence[str],
+    destination: str,
+    *,
+    excludes: Sequence[str] = (),
+    niceness: int = 0,
+    may_vanish: bool,
+    dry_run: bool = False,
+    options: Sequence[str] = (),
+) -> RsyncStats:
+    """Make DESTINATION/full/path equal to each of *sources* (absolute paths).
+
+    An exclude pattern that begins with ``/`` is matched against the full path. *niceness* above 0
+    also lowers the disk priority. Raises :class:`CommandError` when rsync fails, and, unless
+    *may_vanish*, when a file went away while it was copied.
+    """
+    argv = command(
+        sources,
+        destination,
+        excludes=excludes,
+        niceness=niceness,
+        options=(*options, "--dry-run") if dry_run else options,
+    )
+    # Counts and messages are parsed and shown: without the locale's separators and words.
+    result = runner.run(argv, env={"LC_ALL": "C.UTF-8"}, check=False)
+    vanished = result.exit_code == VANISHED_EXIT_CODE
+    if result.exit_code != 0 and not (vanished and may_vanish):
+        raise CommandError(argv, result.exit_code, result.stderr, _hint(result.exit_code))
+    return parse_stats(result.stdout)._replace(vanished=vanished)
+
+
+def command(
+    sources: Sequence[str],
+    destination: str,
+    *,
+    excludes: Sequence[str] = (),
+    niceness: int = 0,
+    options: Sequence[str] = (),
+) -> List[str]:
+    """The rsync command line for :func:`copy`."""
+    argv: List[str] = []
+    if niceness:
+        argv += ["nice", "-n", str(niceness), *IONICE]
+    argv += [
+        "rsync",
+        "-aHAX",
+        "--numeric-ids",
+        "--sparse",
+        "--delete",
+        "--delete-excluded",
+        "--relative",
+        "--modify-window=-1",
+        "--stats",
+        "--no-human-readable",
+        *options,
+    ]
+    argv += [f"--exclude={pattern}" for pattern in excludes]
+    return [*argv, "--", *(_followed(path) for path in sources), destination.rstrip("/") + "/"]
+
+
+def parse_stats(text: str) -> RsyncStats:
+    """Read the numbers of ``rsync --stats``; raises :class:`BackupError` when one is missing."""
+    numbers: Dict[str, int] = {}
+    for name, pattern in _STATS.items():
+        match = pattern.search(text)
+        if match is None:
+            raise BackupError(
+                f"rsync's statistics lack {name!r}: {text[-500:]!r}",
+                "Is rsync older than 3.1?",
+            )
+        numbers[name] = int((match.group(1) or "0").replace(",", ""))
+    return RsyncStats(
+        files=numbers["files"],
+        files_regular=numbers["files_regular"],
+        files_transferred=numbers["files_transferred"],
+        files_deleted=numbers["files_deleted"],
+        bytes_total=numbers["bytes_total"],
+        bytes_transferred=numbers["bytes_transferred"],
+    )
+
+
+def literal_pattern(path: str) -> str:
+    """An exclude pattern that matches exactly this absolute path."""
+    return _GLOB_CHARACTERS.sub(r"\\\1", path)
+
+
+def _followed(path: str) -> str:
+    # A source that is itself a link means what it points to: the slash makes rsync follow it.
+    return path + "/" if os.path.islink(path) and os.path.isdir(path) else path
+
+
+def _hint(exit_code: int) -> str:
+    if exit_code == VANISHED_EXIT_CODE:
+        return "Something outside the stopped containers removes files there"
+    if exit_code == 11:
+        return "Is the SSD full, or has it errors (dmesg)?"
+    return ""
