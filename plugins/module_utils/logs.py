@@ -14,27 +14,14 @@ import logging
 import logging.handlers
 import os
 import time
-from typing import Callable, List, Optional, Protocol, TextIO
+from typing import Callable, List, Optional, TextIO
 
 LOG_MODE = 0o640
 SYSLOG_SOCKET = "/dev/log"
 
 
-class Journal(Protocol):
-    """What the logic tells of its progress."""
-
-    def info(self, message: str) -> None:
-        """Something a person reading the log wants to know."""
-
-    def warning(self, message: str) -> None:
-        """Something that needs a look; the run ends with exit code 3 at best."""
-
-    def step(self, name: str) -> None:
-        """The step that starts now; announced before it does anything."""
-
-
 class RunLog:
-    """A :class:`Journal` over Python's logging, which also keeps the warnings and the step."""
+    """A :class:`.journal.Journal` over Python's logging that keeps the warnings and the step."""
 
     def __init__(self, run_id: str, handlers: List[logging.Handler]) -> None:
         self.warnings: List[str] = []
@@ -51,11 +38,11 @@ class RunLog:
             self._logger.addHandler(handler)
 
     def info(self, message: str) -> None:
-        """See :class:`Journal`."""
+        """See :class:`.journal.Journal`."""
         self._logger.info("%s", message)
 
     def warning(self, message: str) -> None:
-        """See :class:`Journal`."""
+        """See :class:`.journal.Journal`."""
         self.warnings.append(message)
         self._logger.warning("%s", message)
 
@@ -64,7 +51,7 @@ class RunLog:
         self._logger.error("%s", message)
 
     def step(self, name: str) -> None:
-        """See :class:`Journal`."""
+        """See :class:`.journal.Journal`."""
         self.current_step = name
         self._logger.debug("step %s", name)
 

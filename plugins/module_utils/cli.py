@@ -1,0 +1,94 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line of ``lepotato-backup``: what a person types, and what a machine may read.
+
+Messages go to standard error, answers (and with ``--json`` nothing else) to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, Callable, Optional, Sequence
+
+from . import commands_night, commands_restore
+from .config import CONFIG_PATH
+from .errors import BackupError
+from .signals import signals_raise
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command and return its exit code (see :mod:`.errors`)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with signals_raise():
+            code: int = arguments.function(arguments)
+            return code
+    except BackupError as error:
+        sys.stderr.write(f"lepotato-backup: {error}\n")
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lepotato-backup",
+        description="Back up a Potato to Backblaze B2, and bring it back.",
+        epilog="Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done with warnings; "
+        "75 another run holds the lock.",
+    )
+    parser.add_argument(
+        "--config", default=CONFIG_PATH, metavar="FILE", help="the configuration (%(default)s)"
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = _add(commands, "run", commands_night.run, "do the night: capture, upload, seal")
+    run.add_argument("--dry-run", action="store_true", help="touch nothing, say what would be done")
+    run.add_argument(
+        "--accept-shrink",
+        action="store_true",
+        help="this once, accept that a source lost most of its files",
+    )
+
+    restore = _add(
+        commands, "restore", commands_restore.restore, "list restore points, or restore one"
+    )
+    restore.add_argument(
+        "point", nargs="?", help="daily, or a time such as 2026-11-22T02:00Z; nothing lists them"
+    )
+    restore.add_argument("date", nargs="?", help="with daily: the night of that date")
+    restore.add_argument("--target", metavar="DIR", help="an empty or new directory")
+    restore.add_argument("--yes", action="store_true", help="do not ask before it starts")
+
+    _add(commands, "snapshots", commands_restore.snapshots, "list the restore points")
+    _add(
+        commands,
+        "verify",
+        commands_restore.verify,
+        "compare the newest restore point with the bucket",
+    )
+    _add(commands, "status", commands_night.status, "tell how the last run ended")
+    _add(
+        commands,
+        "containers",
+        commands_night.containers,
+        "tell what a night stops, and in which order",
+    )
+    _add(commands, "recover", commands_night.recover, "start what an interrupted run left stopped")
+    check = _add(commands, "check-config", commands_night.check_config, "check a configuration")
+    check.add_argument("file", nargs="?", help="the file (default: what --config names)")
+    return parser
+
+
+def _add(
+    commands: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    description: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+    )
+    parser.add_argument("--json", action="store_true", help="answer in JSON on standard output")
+    parser.set_defaults(function=function)
+    return parser

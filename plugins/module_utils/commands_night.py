@@ -1,0 +1,205 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands around a night: run, recover, containers, status, check-config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from typing import List, Optional
+
+from .answers import answer, say
+from .capture_plan import make_plan
+from .config import Config, load_config
+from .container_sequence import recover as recover_containers
+from .docker_api import DockerClient
+from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
+from .lock import RunLock
+from .logs import RunLog, file_handler, stream_handler, syslog_handler
+from .mounts import read_mounts
+from .night import Night, NightOptions
+from .progress import ProgressBar, human_bytes, human_seconds
+from .record import RunRecord, store_record
+from .runner import SubprocessRunner
+from .staging_area import require_ssd
+from .state_files import StateFiles
+from .stopped_set import StoppedSet
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the night, and write its record whatever ends it."""
+    config = load_config(arguments.config)
+    state = prepared_state(config)
+    with RunLock(state.lock):
+        record = RunRecord(config.host, time.time(), dry_run=arguments.dry_run)
+        log = RunLog(record.id, _handlers(config, arguments))
+        error: Optional[BaseException] = None
+        try:
+            options = NightOptions(
+                dry_run=arguments.dry_run,
+                accept_shrink=arguments.accept_shrink,
+                progress=lambda label: ProgressBar(sys.stderr, label),
+            )
+            log.info(f"{'dry run' if options.dry_run else 'run'} {record.id} of {config.host}")
+            Night(config, SubprocessRunner(), log, options, record).run()
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            record.finish(error, log.warnings, log.current_step)
+            _tell_ending(record, log)
+            if not record.dry_run:
+                store_record(config.paths.state, record)
+            log.close()
+    if arguments.json:
+        answer(record.to_json())
+    return record.exit_code
+
+
+def recover(arguments: argparse.Namespace) -> int:
+    """Start what an interrupted run left stopped; at boot, and whenever a person asks."""
+    config = load_config(arguments.config)
+    state = prepared_state(config)
+    with RunLock(state.lock):
+        log = RunLog("recover", _handlers(config, arguments))
+        containers = config.containers
+        result = recover_containers(
+            StoppedSet(config.paths.state),
+            DockerClient(containers.socket),
+            log,
+            start_timeout_seconds=containers.start_timeout_seconds,
+        )
+        for name in result.started:
+            log.info(f"started {name}")
+        for name in result.failed:
+            log.error(f"{name} could not be started; the next run tries again")
+        log.close()
+    if arguments.json:
+        answer(
+            {
+                "started": list(result.started),
+                "already_running": list(result.already_running),
+                "gone": list(result.gone),
+                "failed": list(result.failed),
+                "warnings": list(result.warnings),
+            }
+        )
+    if result.failed:
+        return EXIT_FAILED
+    return EXIT_WARNINGS if result.warnings else EXIT_OK
+
+
+def containers(arguments: argparse.Namespace) -> int:
+    """Tell what a night would stop, in which order, and what it leaves running and why."""
+    config = load_config(arguments.config)
+    plan = make_plan(config, DockerClient(config.containers.socket))
+    if arguments.json:
+        answer(
+            {
+                "groups": [
+                    {
+                        "name": group.name,
+                        "stop_order": [member.name for member in group.members],
+                        "paths": {tree: list(paths) for tree, paths in group.paths.items()},
+                    }
+                    for group in plan.groups
+                ],
+                "kept_running": {item.container.name: item.reason for item in plan.kept},
+                "warnings": list(plan.warnings),
+            }
+        )
+        return EXIT_OK
+    for group in plan.groups:
+        say(f"{group.name}: stop {', '.join(member.name for member in group.members)}")
+        for paths in group.paths.values():
+            for path in paths:
+                say(f"    {path}")
+    for item in plan.kept:
+        say(f"{item.container.name} keeps running: {item.reason}")
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    return EXIT_OK
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Tell how the last run ended; the exit code is that of the run."""
+    config = load_config(arguments.config)
+    path = StateFiles(config.paths.state).last_run
+    try:
+        with open(path, encoding="utf-8") as stream:
+            record = json.load(stream)
+    except FileNotFoundError:
+        raise BackupError(
+            "no run has ended on this host yet", "Run backup-to-b2.sh, or wait for the night"
+        ) from None
+    if arguments.json:
+        answer(record)
+        return int(record["exit_code"])
+    say(f"{record['outcome']}: run {record['id']} of {record['host']}")
+    say(f"  ended {record['ended_at']} after {human_seconds(record['duration_seconds'])}")
+    if record["error"]:
+        say(f"  error in {record['step']}: {record['error']}")
+    for warning in record["warnings"]:
+        say(f"  warning: {warning}")
+    upload = record.get("upload")
+    if upload:
+        say(f"  sent {upload['files']} files, {human_bytes(upload['bytes'])}")
+    for group in record.get("capture", {}).get("groups", ()):
+        for name, seconds in group["down_seconds"].items():
+            say(f"  {name} was down {seconds:.1f} s")
+    return int(record["exit_code"])
+
+
+def check_config(arguments: argparse.Namespace) -> int:
+    """Check a configuration file and say that it is right."""
+    path = arguments.file or arguments.config
+    config = load_config(path)
+    if arguments.json:
+        answer({"path": path, "host": config.host, "valid": True})
+    else:
+        say(f"{path} is right: {len(config.sources)} trees of {config.host}")
+    return EXIT_OK
+
+
+def prepared_state(config: Config) -> StateFiles:
+    """The state files, in a directory that exists and is private."""
+    try:
+        os.makedirs(config.paths.state, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BackupError(
+            f"paths.state: {config.paths.state} can't be made: {error.strerror}",
+            "Run as root, or name another directory with agent_state_dir",
+        ) from error
+    return StateFiles(config.paths.state)
+
+
+def _handlers(config: Config, arguments: argparse.Namespace) -> List[logging.Handler]:
+    """Where a run tells: the log on the SSD, the terminal; without the SSD syslog and stderr."""
+    is_person = sys.stderr.isatty() or getattr(arguments, "dry_run", False)
+    handlers = [stream_handler(sys.stderr, logging.INFO if is_person else logging.WARNING)]
+    try:
+        # An SSD that is not mounted would leave the log on the SD card, below the mount point.
+        require_ssd(config.paths.ssd, read_mounts())
+        if not getattr(arguments, "dry_run", False):
+            os.makedirs(os.path.dirname(config.paths.log), mode=0o755, exist_ok=True)
+            handlers.append(file_handler(config.paths.log))
+    except (BackupError, OSError) as error:
+        handlers[0].setLevel(logging.INFO)
+        syslog = syslog_handler()
+        if syslog is not None:
+            handlers.append(syslog)
+        sys.stderr.write(f"the log {config.paths.log} can't be written: {error}\n")
+    return handlers
+
+
+def _tell_ending(record: RunRecord, log: RunLog) -> None:
+    if record.error:
+        log.error(f"{record.outcome} in {record.step}: {record.error}")
+    else:
+        spent = human_seconds(record.ended_epoch_seconds - record.started_epoch_seconds)
+        log.info(f"{record.outcome} after {spent}, exit code {record.exit_code}")

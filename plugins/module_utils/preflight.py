@@ -1,0 +1,174 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold before a night touches anything: the SSD, the sources, space, the clock.
+
+Every check raises an error that says what is wrong and what to do, while all services are up
+and staging is as the last night left it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional
+
+from .config import Config, Guards, Source
+from .errors import BackupError
+from .mounts import probe_io, read_mounts
+from .progress import human_bytes
+from .restore_points import Amount, Seal, epoch_of_point
+from .rsync import copy, literal_pattern
+from .runner import Runner
+from .staging_area import file_system_space, require_ssd
+
+# A few files fewer in a small tree is a person tidying up, not a disk that is gone.
+SHRINK_FLOOR_FILES = 50
+SHRINK_FLOOR_BYTES = 64 * 1024**2
+
+# The board has no clock of its own: after a power cut without network it starts in the past.
+# A tenth of an hour is far beyond what NTP leaves and far below what would confuse two nights.
+CLOCK_SKEW_MAX_SECONDS = 360.0
+
+
+@dataclass(frozen=True)
+class TreeSize:
+    """What a tree's sources hold now, and how many bytes of it are not in staging yet."""
+
+    now: Amount
+    to_copy_bytes: int
+
+
+def check_ssd(config: Config, *, write_probe: bool = True) -> None:
+    """The SSD is mounted where it should be and answers; *write_probe* writes a few bytes.
+
+    A pulled SSD still shows as mounted: only real writes find out.
+    """
+    require_ssd(config.paths.ssd, read_mounts())
+    if not os.path.isdir(config.paths.staging):
+        raise BackupError(
+            f"the staging directory {config.paths.staging} is missing",
+            "Run site.yml: its staging role creates it",
+        )
+    if write_probe:
+        probe_io(config.paths.staging)
+
+
+def present_paths(source: Source) -> List[str]:
+    """The source's paths that exist.
+
+    Raises :class:`BackupError` when a required one is missing, can't be read or is an empty
+    directory: that is how an SSD that is not mounted looks.
+    """
+    present = []
+    for path in source.paths:
+        if not os.path.lexists(path):
+            if source.required:
+                raise BackupError(
+                    f"the source {path} of {source.tree} is missing",
+                    "Is its disk mounted? If it is gone for good, take it out of agent_sources",
+                )
+            continue
+        if source.required and os.path.isdir(path) and not os.listdir(path):
+            raise BackupError(
+                f"the source {path} of {source.tree} is an empty directory",
+                "Is its disk mounted? If it is meant to be empty, set required: false for it in "
+                "agent_sources",
+            )
+        present.append(path)
+    return present
+
+
+def measure_tree(config: Config, source: Source, runner: Runner) -> TreeSize:
+    """Ask rsync what *source* holds and what it would copy; nothing is written.
+
+    Raises :class:`BackupError` (see :func:`present_paths`) or :class:`CommandError`.
+    """
+    paths = present_paths(source)
+    if not paths:
+        return TreeSize(Amount(0, 0), 0)
+    stats = copy(
+        runner,
+        paths,
+        os.path.join(config.paths.daily, source.tree),
+        excludes=(*source.exclude, literal_pattern(config.paths.staging)),
+        niceness=config.capture.niceness,
+        may_vanish=True,
+        dry_run=True,
+    )
+    return TreeSize(Amount(stats.files_regular, stats.bytes_total), stats.bytes_transferred)
+
+
+def check_shrink(
+    guards: Guards, before: Optional[Seal], sizes: Mapping[str, TreeSize], accepted: bool
+) -> None:
+    """No tree lost more files or bytes since the seal *before* than ``guards`` allows.
+
+    Raises :class:`BackupError` naming the tree, unless the loss was *accepted*.
+    """
+    if before is None or accepted:
+        return
+    for tree, size in sizes.items():
+        amount, now = before.trees.get(tree, Amount(0, 0)), size.now
+        for what, old, new, floor in (
+            ("files", amount.files, now.files, SHRINK_FLOOR_FILES),
+            ("bytes", amount.bytes, now.bytes, SHRINK_FLOOR_BYTES),
+        ):
+            lost = old - new
+            emptied = old > 0 and new == 0 and what == "files"
+            large = lost > floor and lost * 100 > old * guards.shrink_percent_max
+            if emptied or large:
+                raise BackupError(
+                    f"{tree} has {new} {what} and had {old} when {before.id} was sealed: more "
+                    f"than {guards.shrink_percent_max} % are gone, nothing was changed",
+                    "Look whether its disk is mounted and its data is there. If the loss is "
+                    "right, run backup-to-b2.sh --accept-shrink once",
+                )
+
+
+def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
+    """Staging has room for what will be copied and stays above the configured minimum."""
+    space = file_system_space(config.paths.staging)
+    needed_bytes = sum(size.to_copy_bytes for size in sizes.values())
+    reserve_bytes = max(
+        config.guards.minimum_free_bytes,
+        space.total_bytes * config.guards.minimum_free_percent // 100,
+    )
+    if needed_bytes + reserve_bytes > space.free_bytes:
+        raise BackupError(
+            f"staging needs {human_bytes(needed_bytes)} and {human_bytes(reserve_bytes)} must "
+            f"stay free, but {config.paths.staging} has {human_bytes(space.free_bytes)} left",
+            "Free some space on the SSD, or exclude data with agent_sources",
+        )
+    if os.statvfs(config.paths.staging).f_favail == 0 and os.statvfs(config.paths.staging).f_files:
+        raise BackupError(
+            f"the file system of {config.paths.staging} has no free inodes",
+            "Remove some of the many small files on the SSD",
+        )
+
+
+def check_clock(skew_seconds: Optional[float], before: Optional[Seal], now: float) -> None:
+    """This host's clock agrees with B2's and did not jump behind the last sealed night.
+
+    *skew_seconds* is how far B2's clock is ahead; None when B2 did not tell.
+    """
+    mend = "Check that systemd-timesyncd or another NTP client runs (timedatectl)"
+    if skew_seconds is not None and abs(skew_seconds) > CLOCK_SKEW_MAX_SECONDS:
+        ahead = "behind" if skew_seconds > 0 else "ahead of"
+        raise BackupError(
+            f"this host's clock is {abs(skew_seconds):.0f} s {ahead} Backblaze's", mend
+        )
+    if before is not None and now <= epoch_of_point(before.id):
+        raise BackupError(f"this host's clock is before the last sealed night {before.id}", mend)
+
+
+def sizes_told(sizes: Mapping[str, TreeSize]) -> Dict[str, Dict[str, int]]:
+    """*sizes* for the run record."""
+    return {
+        tree: {
+            "files": size.now.files,
+            "bytes": size.now.bytes,
+            "to_copy_bytes": size.to_copy_bytes,
+        }
+        for tree, size in sizes.items()
+    }

@@ -1,0 +1,46 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the program keeps its state on the Potato: names, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StateFiles:
+    """The files below the state directory."""
+
+    directory: str
+
+    @property
+    def lock(self) -> str:
+        """Held by the run that is under way."""
+        return os.path.join(self.directory, "run.lock")
+
+    @property
+    def manifest(self) -> str:
+        """The manifest of what is in staging; the next night reads only what changed since."""
+        return os.path.join(self.directory, "manifest.jsonl.gz")
+
+    @property
+    def link_windows(self) -> str:
+        """When our own hard links changed the ctimes of staged files."""
+        return os.path.join(self.directory, "link_windows.json")
+
+    @property
+    def upload_list(self) -> str:
+        """The paths that travel tonight."""
+        return os.path.join(self.directory, "upload.list")
+
+    @property
+    def last_seal(self) -> str:
+        """The newest seal this host wrote."""
+        return os.path.join(self.directory, "last_seal.json")
+
+    @property
+    def last_run(self) -> str:
+        """The newest run record."""
+        return os.path.join(self.directory, "last_run.json")
