@@ -19,21 +19,20 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 COLLECTIONS = CHECKOUT / ".collections"
 
 
-def _put_first(entry: str) -> None:
-    """Move ``entry`` to the front of ``sys.path`` and of the children's ``PYTHONPATH``."""
-    if entry in sys.path:
-        sys.path.remove(entry)
-    sys.path.insert(0, entry)
-    inherited = [
-        part
-        for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        if part not in ("", entry)
-    ]
-    os.environ["PYTHONPATH"] = os.pathsep.join([entry, *inherited])
+def _put_first_for_children(entry: str) -> None:
+    """Move ``entry`` to the front of the children's ``PYTHONPATH``."""
+    parts = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [part for part in parts if part not in ("", entry)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([entry, *others])
 
 
-# Under ansible-test the tree already lies below an ansible_collections folder and the
-# link is not copied: there is nothing to add.
 if COLLECTIONS.is_dir():
-    for _entry in (CHECKOUT / "tests", COLLECTIONS):
-        _put_first(str(_entry))
+    for _entry in (str(CHECKOUT / "tests"), str(COLLECTIONS)):
+        if _entry in sys.path:
+            sys.path.remove(_entry)
+        sys.path.insert(0, _entry)
+        _put_first_for_children(_entry)
+elif CHECKOUT.parents[1].name == "ansible_collections":
+    # Under ansible-test the tree lies below such a folder and the link is not copied; in
+    # this process ansible-test's own loader finds the collection.
+    _put_first_for_children(str(CHECKOUT.parents[2]))

@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _python(with_importer: bool, say: Say) -> None:
     ensure_venv(DEVELOPMENT, say)
-    link_development_venv(say)
+    link_development_venv()
     ensure_binaries(say)
     if with_importer:
         ensure_venv(IMPORTER, say)

@@ -60,13 +60,12 @@ def ensure_venv(requirements: str, say: Say) -> Path:
     return folder
 
 
-def link_development_venv(say: Say) -> None:
+def link_development_venv() -> None:
     """Point .venv of the checkout at the shared environment; a folder there is left alone."""
     link, target = CHECKOUT / ".venv", venv_dir(DEVELOPMENT)
     if link.is_symlink() and Path(os.readlink(link)) == target:
         return
     if link.exists() and not link.is_symlink():
-        say(f"{link} is a folder of yours and stays; the tools use {target}")
         return
     link.unlink(missing_ok=True)
     link.symlink_to(target)

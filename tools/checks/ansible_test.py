@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +19,8 @@ from .stage import Log, Stage, last_line
 from .tree import copy_collection, tracked_files
 
 PLUGIN_TYPES = ("module", "filter", "lookup", "test", "callback", "connection", "inventory")
+PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # ansible-test makes its environments with this pip and asks for a script of its own
 # making, which it would load from a site that many machines can't reach.
 GET_PIP = """\
@@ -62,6 +66,7 @@ def _units(log: Log) -> str:
 
 def _home(log: Log) -> dict[str, str]:
     """Return a home folder for ansible-test, its environments kept for the next run."""
+    programs = str(Path(venv_program("python")).parent)
     home = cache_dir() / "ansible-test"
     wheels = home / "wheels"
     version = _bootstrap_pip_version()
@@ -78,11 +83,40 @@ def _home(log: Log) -> dict[str, str]:
     # The tree is copied to where its collections path says; the link must not be seen too.
     return {
         "HOME": str(home),
+        "PATH": os.pathsep.join([str(_interpreters(home)), programs, *SYSTEM_PATH]),
         "ANSIBLE_HOME": str(home / ".ansible"),
         "ANSIBLE_COLLECTIONS_PATH": "",
         "PIP_CACHE_DIR": str(cache_dir() / "pip"),
         "PYTHONPATH": "",
     }
+
+
+def _interpreters(home: Path) -> Path:
+    """Return a folder with a link to each Python that really runs.
+
+    ansible-test compiles the modules under every version that it finds on PATH. A version
+    manager's shim is found and then does not run, so that the interpreters behind it are
+    looked for where such a manager keeps them.
+    """
+    folder = home / "interpreters"
+    folder.mkdir(parents=True, exist_ok=True)
+    for version in PYTHON_VERSIONS:
+        name = f"python{version}"
+        managed = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/{name}"))
+        link = folder / name
+        link.unlink(missing_ok=True)
+        for candidate in [shutil.which(name), *map(str, managed)]:
+            if candidate and _runs(candidate):
+                link.symlink_to(candidate)
+                break
+    return folder
+
+
+def _runs(python: str) -> bool:
+    try:
+        return run([python, "-c", "import ssl"], check=False).returncode == 0
+    except ToolError:
+        return False
 
 
 def _bootstrap_pip_version() -> str:

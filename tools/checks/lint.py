@@ -89,7 +89,7 @@ def _render_templates(target: Path) -> list[Path]:
 
 
 def _is_shell(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or not path.is_file() or path.suffix == ".j2":
         return False
     with path.open("rb") as stream:
         first = stream.readline(200)
