@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from typing import IO, Callable, NamedTuple, Optional, Tuple
+from typing import IO, Callable, NamedTuple, Optional
 
 from .errors import BackupError
 from .files import sync_directory
@@ -20,6 +20,7 @@ from .files import sync_directory
 BINARY_NAME = "rclone"
 BINARY_MODE = 0o755
 BLOCK_BYTES = 1024 * 1024
+ZIP_MAGIC = b"PK\x03\x04"
 
 DOWNLOAD_TRIES = 3
 DOWNLOAD_RETRY_SECONDS = 3.0
@@ -128,20 +129,10 @@ def download(
             sleep(DOWNLOAD_RETRY_SECONDS)
 
 
-def parse_version(text: str) -> Tuple[int, ...]:
-    """The numbers of a version as ``rclone version`` prints it (``v1.60.1-DEV`` is 1.60.1).
-
-    Raises :class:`BackupError` when there are none.
-    """
-    match = re.search(r"v?([0-9]+(?:\.[0-9]+)+)", text)
-    if not match:
-        raise BackupError(f"{text.strip()[:80]!r} is not a version of rclone")
-    return tuple(int(number) for number in match.group(1).split("."))
-
-
 def _read_delivery(raw: IO[bytes], name: str, target: Optional[IO[bytes]]) -> str:
-    if not zipfile.is_zipfile(raw):
-        raw.seek(0)
+    magic = raw.read(len(ZIP_MAGIC))
+    raw.seek(0)
+    if magic != ZIP_MAGIC:
         return _copy_hashing(raw, target)
     with zipfile.ZipFile(raw) as archive:
         members = [
