@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any, Callable
 from urllib.parse import quote, unquote_plus
 
-from .accounts import Token, require
+from .accounts import Key, Token, require
 from .bodies import CHUNK_BYTES, Segment, slice_segments
 from .buckets import Bucket
 from .copying import parse_range
-from .errors import B2Error, bad_request, not_found
+from .errors import bad_request, not_found, unauthorized
 from .large_files import Part, check_part_number, part_answer
 from .service import Service
 from .versions import Attributes, Version, check_name, version_answer
@@ -188,11 +189,11 @@ def download_by_name(
     bucket = service.buckets.by_name(bucket_name)
     if bucket is None:
         raise not_found(f"Bucket does not exist: {bucket_name}")
-    _check_may_read(service, authorization, bucket, name)
+    key = _reader(service, authorization, bucket, name)
     version = service.versions.latest(bucket.bucket_id, name)
     if version is None or version.action != "upload":
         raise not_found(f"File with such name does not exist: {name}")
-    return _download(service, version, range_)
+    return _download(service, version, key, range_)
 
 
 def download_by_id(
@@ -201,24 +202,25 @@ def download_by_id(
     """b2_download_file_by_id: any finished version."""
     version = service.versions.get(file_id)
     bucket = service.buckets.get(version.bucket_id)
-    _check_may_read(service, authorization, bucket, version.name)
+    key = _reader(service, authorization, bucket, version.name)
     if version.action != "upload":
         raise not_found(f"not an uploaded file: {file_id}")
-    return _download(service, version, range_)
+    return _download(service, version, key, range_)
 
 
-def _check_may_read(service: Service, authorization: str | None, bucket: Bucket, name: str) -> None:
+def _reader(service: Service, authorization: str | None, bucket: Bucket, name: str) -> Key | None:
+    """The key that may read the file, None for the public; raises 401 otherwise."""
     if bucket.type == "allPublic" and authorization is None:
-        return
+        return None
     token = service.accounts.check_token(authorization, "account", "download")
     if token.kind == "account":
         require(token.key, "readFiles", bucket.bucket_id, name)
-        return
-    if token.bucket_id != bucket.bucket_id or not name.startswith(token.name_prefix or ""):
-        raise B2Error(401, "unauthorized", "the download authorization is for other files")
+    elif token.bucket_id != bucket.bucket_id or not name.startswith(token.name_prefix or ""):
+        raise unauthorized("the download authorization is for other files")
+    return token.key
 
 
-def _download(service: Service, version: Version, range_: str | None) -> Download:
+def _download(service: Service, version: Version, key: Key | None, range_: str | None) -> Download:
     segments = service.bodies.segments(version.seq)
     if not all(service.bodies.path(segment.body).exists() for segment in segments):
         raise not_found(f"the bytes of {version.file_id} are lost")
@@ -235,6 +237,7 @@ def _download(service: Service, version: Version, range_: str | None) -> Downloa
     for name, value in version.info_map().items():
         header = _INFO_AS_HEADER.get(name.lower())
         headers[header or f"X-Bz-Info-{name}"] = value if header else encode(value)
+    headers.update(_lock_headers(version, key))
     if range_ is None:
         headers["Content-Length"] = str(version.size)
         return Download(200, headers, segments)
@@ -242,6 +245,31 @@ def _download(service: Service, version: Version, range_: str | None) -> Downloa
     headers["Content-Length"] = str(length)
     headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{version.size}"
     return Download(206, headers, slice_segments(segments, start, length))
+
+
+def _lock_headers(version: Version, key: Key | None) -> dict[str, str]:
+    """The Object Lock of a version, as far as the key may read it."""
+    retention = json.loads(version.retention or "{}")
+    values = {
+        "X-Bz-File-Retention-Mode": (retention.get("mode"), "readFileRetentions"),
+        "X-Bz-File-Retention-Retain-Until-Timestamp": (
+            retention.get("retainUntilTimestamp"),
+            "readFileRetentions",
+        ),
+        "X-Bz-File-Legal-Hold": (version.legal_hold, "readFileLegalHolds"),
+    }
+    capabilities = () if key is None else key.capabilities
+    headers = {
+        header: str(value)
+        for header, (value, capability) in values.items()
+        if value and capability in capabilities
+    }
+    hidden = [
+        name for name, (value, _capability) in values.items() if value and name not in headers
+    ]
+    if hidden:
+        headers["X-Bz-Client-Unauthorized-To-Read"] = ",".join(hidden)
+    return headers
 
 
 def encode(text: str) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .accounts import Key
@@ -56,9 +57,8 @@ class Version(NamedTuple):
     @property
     def file_id(self) -> str:
         """B2's form of a file ID, from which the place in the order can be read back."""
-        moment = datetime.fromtimestamp(self.uploaded_ms / 1000, timezone.utc)
         return (
-            f"4_z{self.bucket_id}_f{self.seq:016x}_d{moment:%Y%m%d}_m{moment:%H%M%S}"
+            f"4_z{self.bucket_id}_f{self.seq:016x}_{_day_and_time(self.uploaded_ms // 1000)}"
             f"_c001_v0001000_t0000_u{self.uploaded_ms:014d}"
         )
 
@@ -237,6 +237,11 @@ class Versions:
                 raise LookupError("SQLite gave no row ID")
             connection.execute("UPDATE files SET minus_seq = ? WHERE seq = ?", (-seq, seq))
         return Version(seq, bucket_id, name, -uploaded_ms, *values)
+
+
+@lru_cache(maxsize=1024)
+def _day_and_time(epoch_seconds: int) -> str:
+    return time.strftime("d%Y%m%d_m%H%M%S", time.gmtime(epoch_seconds))
 
 
 def parse_file_id(file_id: str) -> tuple[str, int, int]:
