@@ -75,7 +75,7 @@ class SsdLogHandler(logging.handlers.WatchedFileHandler):
 def file_handler(path: str) -> logging.Handler:
     """The log file at *path*; raises :class:`OSError` when it can't be opened."""
     handler = SsdLogHandler(path)
-    handler.setLevel(logging.DEBUG)
+    handler.setLevel(logging.INFO)
     return handler
 
 

@@ -1,0 +1,229 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole nights and restores, with real rsync, real rclone and a bucket in the stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from b2_standin.client import StandIn
+
+from .night_host import BUCKET, NightHost, differences, mounted_ssd
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[NightHost]:
+    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
+        host = NightHost(tmp_path, ssd, stand_in)
+        host.fill()
+        yield host
+
+
+def restored_tree(host: NightHost, *wanted: str) -> Path:
+    target = host.directory / "restored" / "-".join(wanted)
+    done = host.program("restore", *wanted, "--yes", "--target", str(target))
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_a_restored_night_is_the_tree_that_was(host: NightHost) -> None:
+    record = host.night()
+    assert record["outcome"] == "ok"
+    assert record["upload"]["files"] == 62
+
+    target = restored_tree(host, "daily")
+    volumes = target / "docker-volumes" / str(host.volumes).lstrip("/")
+    assert differences(host.volumes, volumes) == ""
+    assert (
+        differences(host.compose, target / "docker-compose" / str(host.compose).lstrip("/")) == ""
+    )
+    assert sorted(os.listdir(target)) == ["docker-compose", "docker-volumes"]
+
+    # In the bucket neither names nor contents can be read.
+    names = [item["fileName"] for item in host.stand_in.files(BUCKET)]
+    assert len(names) == 62 + 2
+    assert not [name for name in names if "docker" in name or "compose" in name]
+    # Nothing of it in the log: neither the key nor the passwords.
+    log = host.log()
+    assert "sealed" in log
+    assert host.key.application_key not in log
+
+
+def test_a_second_night_sends_only_what_changed_and_both_nights_restore(host: NightHost) -> None:
+    first = host.night()
+    before = host.directory / "before"
+    shutil.copytree(host.volumes, before, symlinks=True)
+    (host.volumes / "db/_data/base/004").write_bytes(b"changed")
+    (host.volumes / "db/_data/base/005").unlink()
+    time.sleep(1.1)
+    second = host.night()
+    # crypt adds 32 bytes to a file and 16 to each of its 64 KiB blocks.
+    assert second["upload"] == {"files": 1, "bytes": 7 + 48, "hidden": 1}
+    assert second["manifest"]["hashed_files"] == 1
+
+    newest = restored_tree(host, "daily") / "docker-volumes" / str(host.volumes).lstrip("/")
+    assert differences(host.volumes, newest) == ""
+    older = restored_tree(host, first["point"]) / "docker-volumes" / str(host.volumes).lstrip("/")
+    assert (older / "db/_data/base/005").read_bytes() == (before / "db/_data/base/005").read_bytes()
+    assert (older / "db/_data/base/004").read_bytes() == (before / "db/_data/base/004").read_bytes()
+
+    listed = json.loads(host.program("snapshots", "--json").stdout)
+    assert [point["id"] for point in listed] == [first["point"], second["point"]]
+    assert host.program("verify").returncode == 0
+    assert "ok: run" in host.program("status").stdout
+
+
+def test_a_dry_run_touches_nothing(host: NightHost) -> None:
+    def everything() -> list[tuple[str, float]]:
+        trees = (host.ssd, host.state)
+        return sorted(
+            (str(path), path.lstat().st_mtime) for tree in trees for path in tree.rglob("*")
+        )
+
+    before = everything()
+    done = host.program("run", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "docker-volumes" in done.stderr
+    # The lock is taken, and is the one file that a dry run leaves.
+    assert [item for item in everything() if not item[0].endswith("run.lock")] == before
+    assert host.stand_in.files(BUCKET) == []
+
+
+def test_a_second_run_is_refused_while_one_is_under_way(host: NightHost) -> None:
+    host.stand_in.link(delay_seconds=0.3)
+    with subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as first:
+        deadline = time.monotonic() + 20
+        while not (host.state / "run.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        second = host.program("run")
+        assert second.returncode == 75
+        assert f"process {first.pid}" in second.stderr
+        assert first.wait(timeout=100) == 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_night_ended_in_its_upload_leaves_the_last_point_and_is_made_up_for(
+    host: NightHost, ending: signal.Signals
+) -> None:
+    first = host.night()
+    for number in range(40):
+        (host.volumes / f"db/_data/new{number}").write_bytes(os.urandom(1000))
+    (host.volumes / "db/_data/base/006").write_bytes(b"second night")
+    time.sleep(1.1)
+    host.stand_in.link(delay_seconds=0.2)
+    with subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 60
+        while len(host.stand_in.files(BUCKET)) < 70 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.send_signal(ending)
+        assert run.wait(timeout=60) == (1 if ending == signal.SIGTERM else -signal.SIGKILL)
+    host.stand_in.link()
+    older = restored_tree(host, "daily") / "docker-volumes" / str(host.volumes).lstrip("/")
+    assert (older / "db/_data/base/006").read_bytes() != b"second night"
+    assert not (older / "db/_data/new0").exists()
+
+    record = host.night()
+    assert record["upload"]["files"] < 41
+    newest = restored_tree(host, record["point"])
+    assert (
+        differences(host.volumes, newest / "docker-volumes" / str(host.volumes).lstrip("/")) == ""
+    )
+    assert record["point"] != first["point"]
+
+
+def test_an_unmounted_or_emptied_or_shrunken_source_changes_nothing(host: NightHost) -> None:
+    host.night()
+    staged = sorted(str(path) for path in (host.ssd / "backup-staging").rglob("*"))
+    stored = host.stand_in.files(BUCKET)
+
+    def refused(*arguments: str) -> str:
+        done = host.program("run", *arguments)
+        assert done.returncode == 1
+        assert sorted(str(path) for path in (host.ssd / "backup-staging").rglob("*")) == staged
+        assert host.stand_in.files(BUCKET) == stored
+        return done.stderr
+
+    aside = host.volumes.with_name("aside")
+    host.volumes.rename(aside)
+    assert f"the source {host.volumes} of docker-volumes is missing" in refused()
+    host.volumes.mkdir()
+    assert f"{host.volumes} of docker-volumes is an empty directory" in refused()
+    (host.volumes / "one").write_bytes(b"1")
+    assert "docker-volumes has 1 files and had 62" in refused()
+    assert "SSD" not in host.program("run", "--accept-shrink").stderr
+    assert host.program("verify").returncode == 0
+
+    host.write_config(paths={**host.config()["paths"], "ssd": str(host.directory)})
+    assert "lepotato_backup_ssd_mount" in host.program("run").stderr
+
+
+def test_a_wrong_password_a_lost_key_and_a_dead_server_are_named(host: NightHost) -> None:
+    host.night()
+    host.write_conf(host.key, password2="wrong")
+    assert "lepotato_backup_password2" in host.program("run").stderr
+    host.write_conf(host.key)
+    host.stand_in.delete_key(host.key)
+    refused = host.program("run")
+    assert refused.returncode == 1
+    assert "lepotato_backup_b2_key" in refused.stderr
+    status = host.program("status")
+    assert status.returncode == 1
+    assert "error in preflight" in status.stdout
+
+
+def test_a_damaged_object_fails_the_restore_and_names_the_file(host: NightHost) -> None:
+    host.night()
+    largest = max(host.stand_in.files(BUCKET), key=lambda item: int(item["contentLength"]))
+    smaller = [
+        item["fileName"]
+        for item in host.stand_in.files(BUCKET)
+        if 200 < int(item["contentLength"]) < int(largest["contentLength"]) - 1000
+    ]
+    host.stand_in.damage(BUCKET, smaller[0], kind="flip", offset=60)
+    target = host.directory / "damaged"
+    done = host.program("restore", "daily", "--yes", "--target", str(target))
+    assert done.returncode == 1
+    assert "docker-volumes" in done.stderr
+
+
+def test_a_restore_refuses_what_it_must_and_goes_on_after_an_interruption(host: NightHost) -> None:
+    record = host.night()
+    occupied = host.directory / "occupied"
+    occupied.mkdir()
+    (occupied / "mine").touch()
+    refused = host.program("restore", "daily", "--yes", "--target", str(occupied))
+    assert refused.returncode == 1
+    assert "is not empty (mine)" in refused.stderr
+    assert os.listdir(occupied) == ["mine"]
+    unasked = host.program("restore", "daily", "--target", str(host.directory / "new"))
+    assert unasked.returncode == 2
+    assert "--yes" in unasked.stderr
+    assert not (host.directory / "new").exists()
+
+    target = host.directory / "again"
+    host.stand_in.link(delay_seconds=0.1)
+    command = host.command("restore", "daily", "--yes", "--target", str(target))
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+        data = target / "docker-volumes"
+        deadline = time.monotonic() + 60
+        while not data.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        run.kill()
+    host.stand_in.link()
+    resumed = host.program("restore", record["point"], "--yes", "--target", str(target))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "go on with" in resumed.stderr
+    restored = target / "docker-volumes" / str(host.volumes).lstrip("/")
+    assert differences(host.volumes, restored) == ""
