@@ -15,6 +15,7 @@ import stat
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
 from .manifest import BLOCK_DEVICE, CHARACTER_DEVICE, FIFO, Entry, Select, content_path
+from .manifest_metadata import change_mode
 from .manifest_target import TargetTree
 
 # A name for what is made before it is renamed into place; a leftover is removed at the next run.
@@ -44,9 +45,8 @@ def make_directory(tree: TargetTree, entry: Entry) -> None:
     elif not stat.S_ISDIR(status.st_mode):
         raise BlockedError("something else is where a directory should be")
     elif os.geteuid() != 0 and status.st_mode & _DIRECTORY_MODE != _DIRECTORY_MODE:
-        # Left by an earlier run with its final mode. lstat saw a directory, and only whoever
-        # owns the target could put a symlink here since.
-        os.chmod(name, stat.S_IMODE(status.st_mode) | _DIRECTORY_MODE, dir_fd=directory_fd)
+        # An earlier run gave the directory its final mode; only root can work in it like that.
+        change_mode(directory_fd, name, stat.S_IMODE(status.st_mode) | _DIRECTORY_MODE)
 
 
 def make_symlink(tree: TargetTree, entry: Entry) -> None:
@@ -86,6 +86,9 @@ def place_content(tree: TargetTree, entry: Entry) -> None:
     status = tree.status(entry.path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise BlockedError("something else is where a file should be")
+    if os.geteuid() != 0 and status is not None and not status.st_mode & stat.S_IRUSR:
+        # An earlier run gave the file its final mode; only root can check it like that.
+        change_mode(*tree.place(entry.path), _NODE_MODE)
     source = content_path(entry)
     content = status if source == entry.path else _content_status(tree, source)
     if content is None:

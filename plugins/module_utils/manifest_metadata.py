@@ -45,7 +45,7 @@ def apply_metadata(directory_fd: int, entry: Entry, on_refusal: Callable[[str], 
         _attempt(owner, f"owner {entry.uid}:{entry.gid}", on_refusal)
     if entry.type != SYMLINK and not (owned and stat.S_IMODE(status.st_mode) == entry.mode):
         _attempt(
-            lambda: _change_mode(directory_fd, name, entry.mode),
+            lambda: change_mode(directory_fd, name, entry.mode),
             f"mode {entry.mode:04o}",
             on_refusal,
         )
@@ -63,7 +63,7 @@ def _attempt(action: Callable[[], None], what: str, on_refusal: Callable[[str], 
         on_refusal(f"{what} not applied: {error.strerror}")
 
 
-def _change_mode(directory_fd: int, name: bytes, mode: int) -> None:
+def change_mode(directory_fd: int, name: bytes, mode: int) -> None:
     """``chmod`` that does not follow a symlink: through a descriptor of the entry itself."""
     descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
     try:

@@ -72,7 +72,9 @@ class TargetTree:
         """The names in the directory at *path*, in no order. Raises :class:`OSError`."""
         descriptor = self.open_directory(path)
         try:
-            return [os.fsencode(name) for name in os.listdir(descriptor)]
+            # Not listdir(): it would hold all names twice.
+            with os.scandir(descriptor) as found:
+                return [os.fsencode(item.name) for item in found]
         finally:
             os.close(descriptor)
 
