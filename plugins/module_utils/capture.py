@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .capture_plan import Plan, PlannedGroup, make_plan
+from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
 from .config import Config, Source
 from .container_select import PlannedDump
 from .container_sequence import (
@@ -25,6 +27,7 @@ from .container_sequence import (
     STEP_START,
     STEP_STOP,
     Outcome,
+    StopProgress,
     check_stayed_down,
     start_in_order,
     stop_in_order,
@@ -220,6 +223,7 @@ class _Capture:
         self.warnings: List[str] = []
         self.not_back: List[str] = []
         self.trees: Dict[str, RsyncStats] = {}
+        self.began_ns = time.time_ns()
 
     def run(self) -> CaptureResult:
         self.journal.step(STEP_PLAN)
@@ -271,6 +275,7 @@ class _Capture:
     def _hot(self) -> None:
         present = {source.tree: self._present(source) for source in self.config.sources}
         if not self.dry_run:
+            settle_writes()
             for path in prune_unlisted(
                 self.config.paths.daily,
                 {source.tree: source.paths for source in self.config.sources},
@@ -323,13 +328,16 @@ class _Capture:
             made.append(result)
         return made
 
-    def _hot_group(self, group: PlannedGroup) -> RsyncStats:
+    def _hot_group(self, group: PlannedGroup) -> Tuple[RsyncStats, Dict[str, Marks]]:
         """Passes over the group's own paths until the next one would copy little."""
         total = RsyncStats()
         before: Optional[int] = None
+        pass_began_ns = self.began_ns
         # The pass over all sources was the first.
         for _number in range(self.config.capture.hot_passes_max - 1):
             self.journal.step(STEP_HOT_GROUP)
+            pass_began_ns = time.time_ns()
+            settle_writes()
             stats = self._copy_group(group, hot=True)
             total = total.plus(stats)
             copied = stats.bytes_transferred
@@ -341,19 +349,33 @@ class _Capture:
                 )
                 break
             before = copied
-        return total
+        noted = {tree: note_files(paths, pass_began_ns) for tree, paths in group.paths.items()}
+        return total, noted
+
+    def _cold(self, group: PlannedGroup, marks: Mapping[str, Marks]) -> RsyncStats:
+        try:
+            for tree, noted in marks.items():
+                prepared = prepare_cold(noted, os.path.join(self.config.paths.daily, tree))
+                if prepared.cloned:
+                    self.journal.info(
+                        f"group {group.name}: cloned {prepared.cloned} large files, "
+                        f"{prepared.cloned_bytes} bytes"
+                    )
+        except OSError as error:
+            raise BackupError(f"the cold pass failed: {error}") from error
+        return self._copy_group(group, hot=False)
 
     def _group(self, docker: DockerClient, group: PlannedGroup) -> GroupResult:
         result = GroupResult(group.name, tuple(member.name for member in group.members))
         try:
             dumps = tuple(self._dumps(docker, group.dumps))
-            hot = self._hot_group(group)
+            hot, marks = self._hot_group(group)
         except Interrupted:
             raise
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             self.journal.warning(f"group {group.name} was not stopped: {error}")
             return dataclasses.replace(result, error=str(error))
-        cold, began, outcomes, failure = self._stop_copy_start(docker, group)
+        cold, began, outcomes, failure = self._stop_copy_start(docker, group, marks)
         down = {
             item.entry.name: item.ready_at_seconds - began[item.entry.id]
             for item in outcomes
@@ -372,22 +394,22 @@ class _Capture:
         )
 
     def _stop_copy_start(
-        self, docker: DockerClient, group: PlannedGroup
+        self, docker: DockerClient, group: PlannedGroup, marks: Mapping[str, Marks]
     ) -> Tuple[RsyncStats, Dict[str, float], List[Outcome], str]:
         entries = group.entries()
         timeouts = group.timeouts_seconds
         cold = RsyncStats()
-        began: Dict[str, float] = {}
         outcomes: List[Outcome] = []
         failure = ""
-        stop_broke_off = True
+        progress = StopProgress()
         with shielded() as shield:
             try:
-                began = stop_in_order(docker, self.stopped, entries, timeouts, self.journal, shield)
-                stop_broke_off = False
+                stop_in_order(
+                    docker, self.stopped, entries, timeouts, self.journal, shield, progress
+                )
                 self.journal.step(STEP_COLD)
                 with shield.interruptible():
-                    cold = self._copy_group(group, hot=False)
+                    cold = self._cold(group, marks)
                 for warning in check_stayed_down(docker, entries, timeouts):
                     self._warn(warning)
             except Interrupted:
@@ -402,13 +424,13 @@ class _Capture:
                     entries,
                     self.config.containers.start_timeout_seconds,
                     self.journal,
-                    stop_broke_off=stop_broke_off,
+                    stop_broke_off=progress.under_way,
                 )
         for outcome in outcomes:
             if outcome.warning:
                 self.warnings.append(outcome.warning)
                 self.not_back.append(outcome.entry.name)
-        return cold, began, outcomes, failure
+        return cold, progress.began_seconds, outcomes, failure
 
     def _last_look(self, docker: DockerClient, plan: Plan) -> None:
         """Containers that came back and fell over again while the others were captured."""

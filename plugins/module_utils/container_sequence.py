@@ -11,7 +11,7 @@ outcome says what is wrong.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .container_model import NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
@@ -27,6 +27,9 @@ STEP_STOP = "stop"
 STEP_START = "start"
 STEP_READY = "ready"
 STEP_FORGET = "forget"
+
+# What a recovery comes to.
+RECOVER_STEPS = (STEP_START, STEP_FORGET, STEP_READY)
 
 LOG_TAIL_LINES = 20
 
@@ -80,6 +83,18 @@ class RecoverResult:
     outcomes: Tuple[Outcome, ...] = ()
 
 
+@dataclass
+class StopProgress:
+    """How far :func:`stop_in_order` came, also when it raised.
+
+    *began_seconds*: the monotonic time at which each container's stop began, by ID.
+    *under_way*: a stop was asked for and the engine did not say that it is done.
+    """
+
+    began_seconds: Dict[str, float] = field(default_factory=dict)
+    under_way: bool = False
+
+
 def stop_in_order(
     docker: DockerClient,
     stopped: StoppedSet,
@@ -87,23 +102,24 @@ def stop_in_order(
     timeouts_seconds: Mapping[str, int],
     journal: Journal,
     shield: Shield,
-) -> Dict[str, float]:
+    progress: StopProgress,
+) -> None:
     """List *entries* on disk, then stop them one after the other.
 
-    Returns the monotonic time at which each container's stop began. A signal that came in
-    raises between two stops, never inside one: a stop that is under way while we start the
-    container again would win.
+    A signal that came in raises between two stops, never inside one: a stop that is under way
+    while we start the container again would win.
     """
     journal.step(STEP_RECORD)
     stopped.add(entries)
-    began: Dict[str, float] = {}
     for entry in entries:
         shield.check()
         journal.step(STEP_STOP)
-        began[entry.id] = time.monotonic()
+        began = time.monotonic()
+        progress.began_seconds[entry.id] = began
+        progress.under_way = True
         docker.stop(entry.id, timeouts_seconds[entry.id])
-        journal.info(f"stopped {entry.name} in {time.monotonic() - began[entry.id]:.1f} s")
-    return began
+        progress.under_way = False
+        journal.info(f"stopped {entry.name} in {time.monotonic() - began:.1f} s")
 
 
 def check_stayed_down(

@@ -1,0 +1,108 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the capture as a program of its own and end it at a chosen step.
+
+    capture_driver.py CONFIG [--recover] [--capture] [--at STEP NUMBER SIGNAL]
+
+``--at stop 2 9`` sends signal 9 to itself right before the second ``stop``. The steps that were
+announced go to standard error; the answer is JSON on standard output. Exit codes are the
+program's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import signal
+import sys
+from typing import Any, Dict, Optional, Tuple
+
+from ansible_collections.lepotato.backup.plugins.module_utils.capture import (
+    CaptureFailed,
+    run_capture,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
+from ansible_collections.lepotato.backup.plugins.module_utils.container_sequence import recover
+from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
+from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import StoppedSet
+
+
+class FaultJournal:
+    """A journal on standard error that ends the process at one step."""
+
+    def __init__(self, fault: Optional[Tuple[str, int, int]]) -> None:
+        self.fault = fault
+        self.counts: Dict[str, int] = collections.Counter()
+
+    def info(self, message: str) -> None:
+        self._say(f"info {message}")
+
+    def warning(self, message: str) -> None:
+        self._say(f"warning {message}")
+
+    def step(self, name: str) -> None:
+        self.counts[name] += 1
+        self._say(f"step {name} {self.counts[name]}")
+        if self.fault and (name, self.counts[name]) == self.fault[:2]:
+            os.kill(os.getpid(), self.fault[2])
+
+    @staticmethod
+    def _say(line: str) -> None:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config")
+    parser.add_argument("--recover", action="store_true")
+    parser.add_argument("--capture", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--at", nargs=3, metavar=("STEP", "NUMBER", "SIGNAL"))
+    arguments = parser.parse_args()
+    at = arguments.at
+    journal = FaultJournal((at[0], int(at[1]), int(at[2])) if at else None)
+    config = load_config(arguments.config)
+    answer: Dict[str, Any] = {}
+    try:
+        with signals_raise():
+            docker = DockerClient(config.containers.socket)
+            if arguments.recover:
+                found = recover(
+                    StoppedSet(config.paths.state),
+                    docker,
+                    journal,
+                    start_timeout_seconds=config.containers.start_timeout_seconds,
+                )
+                answer["recovered"] = {
+                    "started": found.started,
+                    "already_running": found.already_running,
+                    "gone": found.gone,
+                    "failed": found.failed,
+                    "warnings": found.warnings,
+                }
+            if arguments.capture:
+                result = run_capture(config, SubprocessRunner(), journal, dry_run=arguments.dry_run)
+                answer["capture"] = {**result.to_json(), "warnings": result.warnings}
+    except CaptureFailed as error:
+        answer["capture"] = error.result.to_json()
+        answer["error"] = str(error)
+        sys.stdout.write(json.dumps(answer))
+        return error.exit_code
+    except BackupError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return error.exit_code
+    sys.stdout.write(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    # As the program does where nobody has asked for another disposition (nohup).
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    raise SystemExit(main())

@@ -1,0 +1,171 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kill matrix: whatever step a run dies at, the containers come back.
+
+After each kill -9 and its recovery the next night is good. Each case has containers of its own, a
+database with an application that depends on it; cases run side by side, waiting for Docker.
+"""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import pytest
+from integration.container_lab import Lab, needed_image, tree_difference
+
+from ansible_collections.lepotato.backup.plugins.module_utils.capture import STEPS
+from ansible_collections.lepotato.backup.plugins.module_utils.container_sequence import (
+    RECOVER_STEPS,
+)
+
+# How often a night over two containers in one group, one of them with a dump, comes to each step.
+TIMES = {"stop": 2, "start": 2, "forget": 2, "ready": 2}
+AT_ONCE = 4
+
+KILL = [(step, number) for step in STEPS for number in range(1, TIMES.get(step, 1) + 1)]
+RECOVER_KILL = [(step, number) for step in RECOVER_STEPS for number in (1, 2)]
+
+
+class Ended(NamedTuple):
+    """What a case found: states before, after the run, after the recovery and the next night."""
+
+    exit_code: int
+    stderr: str
+    before: Dict[str, str]
+    after_run: Dict[str, str]
+    left_in_set: bool
+    after_recovery: Optional[Dict[str, str]] = None
+    after_next: Optional[Dict[str, str]] = None
+    exit_codes_after: Tuple[int, ...] = ()
+    wrong_in_staging: Tuple[str, ...] = ()
+
+
+def config_with_dump(lab: Lab) -> Dict[str, object]:
+    dump = {"container": lab.name("db"), "kind": "command", "command": ["cat", "/data/rows"]}
+    return lab.config(dumps=[dump])
+
+
+def end_at(
+    directory: Path, image: str, step: str, number: int, with_signal: int, in_recovery: bool
+) -> Ended:
+    with Lab(directory, image) as lab:
+        (lab.volumes / "db").mkdir()
+        (lab.volumes / "db/rows").write_text("1\n")
+        lab.run("db", "--health-cmd=test -f /data/rows", service="db")
+        lab.run("app", service="app", depends_on="db:service_healthy:false")
+        config = config_with_dump(lab)
+        before = lab.states()
+        if in_recovery:
+            lab.drive("--capture", "--at", "cold", "1", str(int(signal.SIGKILL)), config=config)
+            done = lab.drive(
+                "--recover", "--at", step, str(number), str(with_signal), config=config
+            )
+        else:
+            done = lab.drive(
+                "--capture", "--at", step, str(number), str(with_signal), config=config
+            )
+        after_run = lab.states()
+        left_in_set = lab.stopped_file.exists()
+        if with_signal == signal.SIGTERM:
+            return Ended(done.returncode, done.stderr, before, after_run, left_in_set)
+        recovery = lab.drive("--recover", config=config)
+        after_recovery = lab.states()
+        (lab.volumes / "db/rows").write_text("2\n")
+        following = lab.drive("--capture", config=config)
+        dump = lab.daily / "dumps" / lab.name("db") / "command.out"
+        rsync_would = tree_difference(lab.volumes, lab.staged(lab.volumes))
+        return Ended(
+            exit_code=done.returncode,
+            stderr=done.stderr + recovery.stderr + following.stderr,
+            before=before,
+            after_run=after_run,
+            left_in_set=lab.stopped_file.exists(),
+            after_recovery=after_recovery,
+            after_next=lab.states(),
+            exit_codes_after=(recovery.returncode, following.returncode),
+            wrong_in_staging=(*rsync_would, *([] if dump.read_text() == "2\n" else [str(dump)])),
+        )
+
+
+Case = Tuple[str, int, int, bool]
+CASES: List[Case] = (
+    [(step, number, int(signal.SIGKILL), False) for step, number in KILL]
+    + [(step, number, int(signal.SIGTERM), False) for step, number in KILL]
+    + [(step, number, int(signal.SIGKILL), True) for step, number in RECOVER_KILL]
+    + [(step, number, int(signal.SIGTERM), True) for step, number in RECOVER_KILL]
+)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[Case, Future[Ended]]]:
+    image = needed_image()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            case: pool.submit(end_at, tmp_path_factory.mktemp("case") / "lab", image, *case)
+            for case in CASES
+        }
+
+
+def check_back(result: Ended) -> None:
+    assert result.before == {"db": "running", "app": "running"}
+    assert result.after_recovery == result.before, result.stderr
+    assert result.after_next == result.before, result.stderr
+    assert not result.left_in_set
+    assert result.exit_codes_after == (0, 0), result.stderr
+    assert result.wrong_in_staging == ()
+
+
+@pytest.mark.parametrize(("step", "number"), KILL)
+def test_after_kill_9_the_containers_come_back_and_the_next_night_is_good(
+    ended: Dict[Case, Future[Ended]], step: str, number: int
+) -> None:
+    result = ended[(step, number, signal.SIGKILL, False)].result()
+    assert result.exit_code == -signal.SIGKILL, result.stderr
+    check_back(result)
+
+
+@pytest.mark.parametrize(("step", "number"), KILL)
+def test_after_sigterm_the_containers_run_when_the_program_ends(
+    ended: Dict[Case, Future[Ended]], step: str, number: int
+) -> None:
+    result = ended[(step, number, signal.SIGTERM, False)].result()
+    assert result.exit_code == 1, result.stderr
+    assert "Interrupted: stopped by SIGTERM" in result.stderr
+    assert result.after_run == result.before, result.stderr
+    assert not result.left_in_set
+
+
+@pytest.mark.parametrize(("step", "number"), RECOVER_KILL)
+def test_a_recovery_that_is_killed_is_finished_by_the_next(
+    ended: Dict[Case, Future[Ended]], step: str, number: int
+) -> None:
+    result = ended[(step, number, signal.SIGKILL, True)].result()
+    assert result.exit_code == -signal.SIGKILL, result.stderr
+    check_back(result)
+
+
+@pytest.mark.parametrize(("step", "number"), RECOVER_KILL)
+def test_a_signal_does_not_break_off_a_recovery(
+    ended: Dict[Case, Future[Ended]], step: str, number: int
+) -> None:
+    result = ended[(step, number, signal.SIGTERM, True)].result()
+    assert result.exit_code == 1, result.stderr
+    assert result.after_run == result.before, result.stderr
+    assert not result.left_in_set
+
+
+def test_a_night_comes_to_each_step_as_often_as_the_matrix_says(tmp_path: Path) -> None:
+    image = needed_image()
+    with Lab(tmp_path / "lab", image) as lab:
+        lab.run("db", service="db")
+        (lab.volumes / "db/rows").write_text("1\n")
+        lab.run("app", service="app", depends_on="db:service_started:false")
+        done = lab.drive("--capture", config=config_with_dump(lab))
+        steps = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("step ")]
+        assert {step: steps.count(step) for step in set(steps)} == {
+            step: TIMES.get(step, 1) for step in STEPS
+        }
