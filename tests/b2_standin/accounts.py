@@ -65,7 +65,7 @@ class Accounts:
         if account_id is None:
             account_id = secrets.token_hex(6)
             database.set_setting("account_id", account_id)
-            self._store(
+            self.store(
                 Key(account_id, _new_secret(), "master", ALL_CAPABILITIES, None, None, None, True)
             )
         self.account_id = account_id
@@ -171,7 +171,7 @@ class Accounts:
                 None if valid_seconds is None else self._clock.now_ms() + valid_seconds * 1000,
                 False,
             )
-            self._store(key)
+            self.store(key)
         return key
 
     def delete(self, key_id: str) -> Key:
@@ -198,7 +198,8 @@ class Accounts:
     def _is_expired(self, key: Key) -> bool:
         return key.expires_ms is not None and key.expires_ms <= self._clock.now_ms()
 
-    def _store(self, key: Key) -> None:
+    def store(self, key: Key) -> None:
+        """Record a key."""
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

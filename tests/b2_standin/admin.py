@@ -54,6 +54,7 @@ class Admin:
             ("POST", "keys/delete"): self._delete_key,
             ("GET", "files"): self._list_files,
             ("POST", "damage"): self._damage,
+            ("POST", "wipe"): self._wipe,
         }
 
     def handle(self, method: str, name: str, values: dict[str, Any]) -> Any:
@@ -65,6 +66,10 @@ class Admin:
 
     def _reset_stats(self, _values: dict[str, Any]) -> dict[str, Any]:
         self._service.stats.reset()
+        return {}
+
+    def _wipe(self, _values: dict[str, Any]) -> dict[str, Any]:
+        self._service.wipe()
         return {}
 
     def _clear_faults(self, _values: dict[str, Any]) -> dict[str, Any]:

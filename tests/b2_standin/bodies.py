@@ -39,7 +39,7 @@ class Bodies:
         self._database = database
         for index in range(256):
             (directory / f"{index:02x}").mkdir(parents=True, exist_ok=True)
-        self._remove_orphans()
+        self.remove_orphans()
 
     def path(self, body: str) -> Path:
         """Where a body lies."""
@@ -127,16 +127,20 @@ class Bodies:
         ]
         self._database.after_commit(lambda: self.discard(unused))
 
-    def _remove_orphans(self) -> None:
-        """Unlink what uploads left behind that a killed server never recorded."""
-        known = {
-            row[0]
-            for row in self._database.connection.execute("SELECT DISTINCT body FROM segments")
-        }
+    def remove_orphans(self) -> None:
+        """Unlink what nothing refers to: a killed server's unfinished uploads.
+
+        Not while uploads are running: their bodies are recorded only at the end.
+        """
+        with self._database.lock:
+            rows = self._database.connection.execute(
+                "SELECT DISTINCT body FROM segments"
+            ).fetchall()
+        known = {row[0] for row in rows}
         for folder in os.scandir(self._directory):
             for entry in os.scandir(folder.path):
                 if entry.name not in known:
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink(missing_ok=True)
 
 
 def slice_segments(segments: Iterable[Segment], start: int, length: int) -> list[Segment]:

@@ -140,6 +140,10 @@ class StandIn:
         line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
 
+    def wipe(self) -> None:
+        """Be as new, but for the master key; quicker than a server for each test."""
+        self.call("POST", "wipe")
+
     def make_bucket(
         self,
         name: str,

@@ -106,6 +106,12 @@ class Database:
                 "INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value)
             )
 
+    def empty(self) -> None:
+        """Delete everything but the settings."""
+        with self.transaction() as connection:
+            for table in ("keys", "tokens", "buckets", "files", "parts", "segments"):
+                connection.execute(f"DELETE FROM {table}")
+
     def close(self) -> None:
         """Close the connection."""
         with self.lock:

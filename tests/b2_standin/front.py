@@ -52,10 +52,6 @@ class Server(ThreadingHTTPServer):
         else:
             super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report what a thread died of on standard error, as the base class does."""
-        super().handle_error(request, client_address)
-
 
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
@@ -101,6 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         self._plan = Plan()
         self._status = _ANSWERED_BY_RESET
         self._code: str | None = None
+        self._is_counted = False
         self._is_admin = url.path.startswith("/standin/")
         if not self._is_admin:
             self.server.service.stats.begin()
@@ -117,12 +114,17 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionResetWanted:
             self._status = _ANSWERED_BY_RESET
             self._reset()
-        except (ClientGone, ConnectionError, TimeoutError):
+        except (ClientGone, OSError):
             self._status = _ANSWERED_BY_RESET
             self.close_connection = True
         finally:
-            if not self._is_admin:
-                self.server.service.stats.end(self._call, self._status, self._code, self._billed)
+            self._count_call()
+
+    def _count_call(self) -> None:
+        """Count the request, once, and before its answer is out: the client may ask at once."""
+        if not self._is_admin and not self._is_counted:
+            self._is_counted = True
+            self.server.service.stats.end(self._call, self._status, self._code, self._billed)
 
     def _request_body(self) -> RequestBody:
         length = self.headers.get("Content-Length") or "0"
@@ -201,8 +203,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         meter = self._meter(self._plan.reset_after_bytes, "out", "downloaded")
+        left = sum(segment.length for segment in download.segments)
         for piece in service.bodies.read(download.segments):
-            self._send_piece(piece, meter)
+            left -= len(piece)
+            self._send_piece(piece, meter, is_last=not left)
         meter.check_reset()
 
     def _begin(self, file_name: str | None) -> None:
@@ -229,16 +233,19 @@ class Handler(BaseHTTPRequestHandler):
             service.shaper.pacers(rate), service.shaper.piece_bytes(rate), count, reset_after_bytes
         )
 
-    def _send_piece(self, piece: bytes, meter: Meter) -> None:
+    def _send_piece(self, piece: bytes, meter: Meter, is_last: bool) -> None:
         view = memoryview(piece)
         while view:
             meter.check_reset()
             part = view[: meter.allowance()]
+            view = view[len(part) :]
+            meter.count(len(part))
+            if is_last and not view and not meter.is_reset_due():
+                self._count_call()
             self.wfile.write(part)
             if len(part) < CHUNK_BYTES:
                 self.wfile.flush()
-            meter.passed(len(part))
-            view = view[len(part) :]
+            meter.pace(len(part))
 
     def _send_json(
         self, status: int, answer: dict[str, Any], headers: dict[str, str] | None = None
@@ -260,7 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         if self._is_admin:
             self.wfile.write(data)
         else:
-            self._send_piece(data, self._meter(None, "out"))
+            self._send_piece(data, self._meter(None, "out"), is_last=True)
 
     def _read_json(self, meter: Meter | None) -> dict[str, Any]:
         if self._body.length > JSON_BYTES_MAX:

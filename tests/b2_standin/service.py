@@ -17,7 +17,7 @@ from .database import Database
 from .faults import Faults
 from .large_files import LargeFiles
 from .lifecycle import Lifecycle
-from .shaping import Shaper
+from .shaping import Link, Shaper
 from .stats import Stats
 from .versions import Versions
 
@@ -40,3 +40,15 @@ class Service:
         self.faults = Faults()
         self.shaper = Shaper()
         self.stats = Stats()
+
+    def wipe(self) -> None:
+        """Be as new: no buckets, files, keys, faults; real time; the master key stays."""
+        with self.database.transaction():
+            master = self.accounts.master()
+            self.database.empty()
+            self.accounts.store(master)
+        self.bodies.remove_orphans()
+        self.clock.advance_ms(-self.clock.offset_ms)
+        self.faults.clear()
+        self.shaper.set(Link())
+        self.stats.reset()

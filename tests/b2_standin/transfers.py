@@ -162,16 +162,21 @@ def _attributes(headers: Message[str, str]) -> Attributes:
         encryption={"mode": "SSE-B2", "algorithm": algorithm} if algorithm else None,
         retention=_retention(mode, headers.get("X-Bz-File-Retention-Retain-Until-Timestamp")),
         legal_hold=headers.get("X-Bz-File-Legal-Hold"),
-        custom_timestamp_ms=int(custom) if custom else None,
+        custom_timestamp_ms=_number("X-Bz-Custom-Upload-Timestamp", custom) if custom else None,
     )
 
 
 def _retention(mode: str | None, until: str | None) -> dict[str, Any] | None:
     if not mode:
         return None
-    if not (until or "").isdigit():
-        raise bad_request("X-Bz-File-Retention-Retain-Until-Timestamp must be a number")
-    return {"mode": mode, "retainUntilTimestamp": int(until or "0")}
+    until_ms = _number("X-Bz-File-Retention-Retain-Until-Timestamp", until or "")
+    return {"mode": mode, "retainUntilTimestamp": until_ms}
+
+
+def _number(header: str, text: str) -> int:
+    if not text.isdigit():
+        raise bad_request(f"{header} must be a number")
+    return int(text)
 
 
 def decode(text: str) -> str:

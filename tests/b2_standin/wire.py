@@ -41,17 +41,24 @@ class Meter:
             return self.piece_bytes
         return min(self.piece_bytes, self._left_before_reset)
 
-    def passed(self, count: int) -> None:
-        """Account for bytes that were moved; raises ConnectionResetWanted when it is time."""
+    def count(self, count: int) -> None:
+        """Account for bytes; before they are sent, so that their receiver finds them counted."""
         self._count(count)
-        for pacer in self._pacers:
-            pacer.wait(count)
         if self._left_before_reset is not None:
             self._left_before_reset -= count
 
+    def pace(self, count: int) -> None:
+        """Wait as long as bytes take on a slow link."""
+        for pacer in self._pacers:
+            pacer.wait(count)
+
+    def is_reset_due(self) -> bool:
+        """Whether the bytes before a planned reset have passed."""
+        return self._left_before_reset is not None and self._left_before_reset <= 0
+
     def check_reset(self) -> None:
-        """Raise ConnectionResetWanted once the bytes before the reset have passed."""
-        if self._left_before_reset is not None and self._left_before_reset <= 0:
+        """Raise ConnectionResetWanted if it is due."""
+        if self.is_reset_due():
             raise ConnectionResetWanted
 
 
@@ -76,7 +83,8 @@ class RequestBody:
             raise ClientGone
         self.left -= len(piece)
         if meter is not None:
-            meter.passed(len(piece))
+            meter.count(len(piece))
+            meter.pace(len(piece))
         return piece
 
     def drain(self, limit: int) -> bool:

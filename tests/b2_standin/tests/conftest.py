@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,19 @@ from b2_standin.client import StandIn
 from b2_standin.tests.support import BUCKET, Rclone
 
 
-@pytest.fixture
-def b2(tmp_path: Path) -> Iterator[StandIn]:
-    """A fresh stand-in with one bucket."""
-    with StandIn.start(tmp_path / "b2-data") as stand_in:
-        stand_in.make_bucket(BUCKET)
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """One server for all tests."""
+    with StandIn.start(tmp_path_factory.mktemp("b2-data")) as stand_in:
         yield stand_in
+
+
+@pytest.fixture
+def b2(server: StandIn) -> StandIn:
+    """The server as new, with one bucket."""
+    server.wipe()
+    server.make_bucket(BUCKET)
+    return server
 
 
 @pytest.fixture

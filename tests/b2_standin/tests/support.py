@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,23 +34,25 @@ def rclone_binary() -> str:
     return found
 
 
+@cache
+def obscured(password: str) -> str:
+    """The password as rclone wants it in its configuration."""
+    return subprocess.run(
+        [rclone_binary(), "obscure", password], capture_output=True, check=True, text=True
+    ).stdout.strip()
+
+
 class Rclone:
     """rclone with the remotes ``b2:`` and ``crypt:`` (over b2:BUCKET/host), and no waiting."""
 
     def __init__(self, stand_in: StandIn, key: Key | None = None, root: str = f"{BUCKET}/host"):
-        obscured = subprocess.run(
-            [rclone_binary(), "obscure", "correct horse"],
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout.strip()
         self._env = {
             **os.environ,
             **stand_in.rclone_env(key),
             "RCLONE_CONFIG": os.devnull,
             "RCLONE_CONFIG_CRYPT_TYPE": "crypt",
             "RCLONE_CONFIG_CRYPT_REMOTE": f"b2:{root}",
-            "RCLONE_CONFIG_CRYPT_PASSWORD": obscured,
+            "RCLONE_CONFIG_CRYPT_PASSWORD": obscured("correct horse"),
             "RCLONE_CONFIG_CRYPT_FILENAME_ENCODING": "base64",
             "RCLONE_RETRIES": "1",
         }

@@ -60,8 +60,8 @@ def test_kill_9_in_the_middle_of_uploads_loses_nothing_acknowledged(
     bucket = b2_api(b2).get_bucket_by_name(BUCKET)
     for number in range(30):
         bucket.upload_bytes(str(number).encode() * 100, f"file-{number:02}")
-    b2.fault("slow", "b2_upload_file", bytes_per_second=MIB, count=0)
-    process = Rclone(b2).popen("copy", write_file(tmp_path / "big", 8 * MIB), f"b2:{BUCKET}")
+    b2.fault("slow", "b2_upload_file", bytes_per_second=4 * MIB, count=0)
+    process = Rclone(b2).popen("copy", write_file(tmp_path / "big", 16 * MIB), f"b2:{BUCKET}")
     deadline = time.monotonic() + 30
     while b2.stats()["bytes_uploaded"] < MIB:
         assert time.monotonic() < deadline
@@ -78,19 +78,21 @@ def test_kill_9_in_the_middle_of_uploads_loses_nothing_acknowledged(
 
 
 def test_memory_stays_flat_up_and_down(b2: StandIn, rclone: Rclone, tmp_path: Path) -> None:
+    b2.stop()
+    b2.launch()  # a fresh process: its peak is its own
     small = write_file(tmp_path / "small", MIB)
     rclone("copy", small, f"b2:{BUCKET}/small")
     rclone("copy", f"b2:{BUCKET}/small", tmp_path / "down")
     before = b2.memory_peak_bytes()
     big = tmp_path / "big"
     with big.open("wb") as stream:
-        stream.truncate(300 * MIB)
+        stream.truncate(200 * MIB)
     rclone("copy", big, f"b2:{BUCKET}/one", "--b2-upload-cutoff", "1G")
     rclone("copy", big, f"b2:{BUCKET}/parts", "--b2-upload-cutoff", "5M", "--b2-chunk-size", "50M")
     rclone("cat", "--discard", f"b2:{BUCKET}/parts/big")
     stats = b2.stats()
-    assert stats["bytes_uploaded"] >= 600 * MIB
-    assert stats["bytes_downloaded"] >= 300 * MIB
+    assert stats["bytes_uploaded"] >= 400 * MIB
+    assert stats["bytes_downloaded"] >= 200 * MIB
     assert b2.memory_peak_bytes() - before < MEMORY_GROWTH_BYTES_MAX
 
 
