@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from . import commands_night, commands_restore
 from .config import CONFIG_PATH
-from .errors import BackupError
+from .errors import EXIT_FAILED, BackupError
 from .signals import signals_raise
 
 
@@ -28,6 +28,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except BackupError as error:
         sys.stderr.write(f"lepotato-backup: {error}\n")
         return error.exit_code
+    except OSError as error:
+        # A full disk, a missing permission: what the system says names the file.
+        sys.stderr.write(f"lepotato-backup: {error}\n")
+        return EXIT_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -63,23 +63,6 @@ def mount_holding(path: str, mounts: List[Mount]) -> Optional[Mount]:
     return found
 
 
-def require_mounted(path: str, mounts: List[Mount]) -> Mount:
-    """The writable mount whose mount point is *path*; anything else raises :class:`BackupError`."""
-    mount = mount_holding(path, mounts)
-    if mount is None or mount.mount_point != path:
-        raise BackupError(
-            f"paths.ssd: {path} is not a mounted file system but a directory on "
-            f"{mount.source if mount else 'nothing'}",
-            "Connect the SSD and mount it there; nothing was changed",
-        )
-    if mount.read_only:
-        raise BackupError(
-            f"paths.ssd: {path} is mounted read-only",
-            "The kernel does that after an I/O error: look at dmesg and check the file system",
-        )
-    return mount
-
-
 def probe_io(directory: str) -> None:
     """Write, sync and read back a few bytes in *directory*.
 
