@@ -21,6 +21,7 @@ from .errors import CommandError
 from .rclone_log import (
     LogReader,
     RcloneError,
+    RcloneNotFound,
     RcloneResult,
     RcloneStalled,
     TransferStats,
@@ -159,6 +160,9 @@ class Rclone:
     ) -> RcloneResult:
         """Copy what differs and delete nothing.
 
+        A *source* directory that is not there copies nothing and is no error: B2 has no
+        directories. Count what came.
+
         *version_at* (RFC 3339) reads the bucket as it was then. *files_from* names a file
         written by :func:`write_file_list`: only those are looked at. Between two paths of the
         same crypt remote the copy is made by B2 and sends no bytes.
@@ -177,9 +181,10 @@ class Rclone:
         )
 
     def copyto(self, source: str, destination: str, *, version_at: str = "") -> RcloneResult:
-        """Copy one file to an exact name. A source that is not there is an error."""
+        """Copy one file to an exact name, always; :class:`RcloneNotFound` without a source."""
         options = [f"--b2-version-at={version_at}"] if version_at else []
-        return self._run(["copyto", *options, source, destination], f"copying {source}")
+        command = ["copyto", "--ignore-times", *options, source, destination]
+        return _something(self._run(command, f"copying {source}"), source)
 
     def rcat(self, data: bytes, destination: str) -> RcloneResult:
         """Write *data* (small: it is held in memory) as one object."""
@@ -189,7 +194,7 @@ class Rclone:
     def cat(self, source: str, *, version_at: str = "") -> bytes:
         """The bytes of one small object; :class:`RcloneNotFound` when it is not there."""
         options = [f"--b2-version-at={version_at}"] if version_at else []
-        result = self._run(["cat", *options, source], f"reading {source}")
+        result = _something(self._run(["cat", *options, source], f"reading {source}"), source)
         return result.stdout.encode("utf-8", "surrogateescape")
 
     def names(self, source: str, *, version_at: str = "") -> List[str]:
@@ -285,14 +290,18 @@ class Rclone:
         stdout_path: str = "",
         on_progress: Optional[Callable[[TransferStats], None]] = None,
         timeout_seconds: Optional[float] = None,
-        low_level_retries: int = LOW_LEVEL_RETRIES,
+        low_level_retries: Optional[int] = None,
         env: Optional[Mapping[str, str]] = None,
         empty_is_fine: bool = False,
         quiet: bool = False,
     ) -> RcloneResult:
         # quiet: what the caller may take for an answer ("not there") is no line in the log.
         stats_seconds = PROGRESS_SECONDS if on_progress is not None else STATS_SECONDS
-        argv = (self.config.binary, *command, *self._flags(stats_seconds, low_level_retries))
+        argv = (
+            self.config.binary,
+            *command,
+            *self._flags(stats_seconds, low_level_retries or LOW_LEVEL_RETRIES),
+        )
         with StallWatch(self.config.stall_timeout_seconds) as watch:
 
             def on_stats(stats: TransferStats) -> None:
@@ -367,6 +376,13 @@ class Rclone:
             # cron starts programs without HOME, and rclone warns about it.
             "HOME": os.environ.get("HOME", "/root"),
         }
+
+
+def _something(result: RcloneResult, source: str) -> RcloneResult:
+    # rclone takes a file that is not there for an empty directory of that name and exits 0.
+    if result.stats.transfers == 0:
+        raise RcloneNotFound(f"{source} is not found", "", result)
+    return result
 
 
 def _directory_missing(error: RcloneError) -> bool:

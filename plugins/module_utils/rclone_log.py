@@ -79,7 +79,10 @@ class RcloneStalled(RcloneError):
 
 @dataclass(frozen=True)
 class TransferStats:
-    """One stats object. Sizes in bytes, times in seconds, speed in bytes per second."""
+    """One stats object. Sizes in bytes, times in seconds, speed in bytes per second.
+
+    Bytes are those on the way: encrypted they are up to 0.03 % and 32 a file more than plain.
+    """
 
     bytes: int = 0
     total_bytes: int = 0

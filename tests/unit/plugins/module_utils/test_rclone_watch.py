@@ -23,7 +23,7 @@ READER = """
 import os, time
 print("ready", flush=True)
 with open("/dev/zero", "rb", buffering=0) as stream:
-    for _ in range(20):
+    for _ in range(40):
         for _ in range(8):
             stream.read(1024**2)
         time.sleep(0.05)
@@ -70,10 +70,10 @@ def test_sigterm_is_enough_for_the_rest() -> None:
 
 
 def test_progress_in_the_counters_keeps_it_alive() -> None:
-    process = start("import time; print('ready', flush=True); time.sleep(1)")
-    with watch(0.5) as guard:
+    process = start("import time; print('ready', flush=True); time.sleep(2)")
+    with watch(1.5) as guard:
         guard.start(process.pid)
-        for count in range(20):
+        for count in range(40):
             guard.counters((count, 0))
             time.sleep(0.05)
         assert end(process) == 0
@@ -98,7 +98,7 @@ def test_counters_that_fall_back_are_no_progress() -> None:
 def test_reading_a_file_is_progress() -> None:
     # rclone hashes a large file before it sends the first byte: nothing is counted meanwhile.
     process = start(READER)
-    with watch(0.5) as guard:
+    with watch(1.5) as guard:
         guard.start(process.pid)
         assert end(process) == 0
     assert not guard.stalled
