@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionResetWanted:
             self._status = _ANSWERED_BY_RESET
             self._reset()
-        except (ClientGone, OSError):
+        except (ClientGone, ConnectionError, TimeoutError):
             self._status = _ANSWERED_BY_RESET
             self.close_connection = True
         finally:
