@@ -40,7 +40,9 @@ def back_up(names: LabNames) -> dict[str, Any]:
     before = running_services(names)
     if before != sorted(SERVICES):
         raise ToolError(f"before the backup only these are healthy: {before}")
-    record = _json(in_potato(names, BACKUP, "--json", timeout_seconds=SCRIPT_SECONDS))
+    record: dict[str, Any] = _json(
+        in_potato(names, BACKUP, "--json", timeout_seconds=SCRIPT_SECONDS)
+    )
     for service in SERVICES:
         wait_healthy(names, service)
     return record
