@@ -109,7 +109,7 @@ def build(directory: bytes, tree: Dict[bytes, Item], files: List[bytes]) -> None
 @needs_root
 @needs_tools
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,

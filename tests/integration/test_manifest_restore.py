@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import List, Tuple
+from typing import Iterator, List, Tuple
 
 import pytest
 from integration.manifest_trees import (
@@ -43,6 +43,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest_compare i
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import read_entries
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_names import is_odd
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from b2_standin.client import StandIn
 
 pytestmark = [needs_root, needs_tools]
 
@@ -255,33 +256,57 @@ def test_part_of_a_tree(small: Tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert (part / "tree/links").stat().st_mtime_ns == (source / "tree/links").stat().st_mtime_ns
 
 
-RCLONE_CONFIG = """\
-[store]
-type = alias
-remote = {store}
+CRYPT_SECTION = """\
 [crypt]
 type = crypt
-remote = store:
+remote = b2:bucket/{prefix}
 filename_encryption = standard
 directory_name_encryption = true
 filename_encoding = base64
 password = {password}
 password2 = {password}
 """
+# The longest prefix that the names' rule leaves room for, with "weekly/backup-DATE" below it.
+HOST_PREFIX = "h" * 100
+WEEKLY = "weekly/backup-20261122T020000Z"
+
+
+@pytest.fixture(scope="module")
+def rclone_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A configuration with crypt over a B2 stand-in, which enforces B2's limits on names."""
+    obscured = subprocess.run([RCLONE, "obscure", "secret"], capture_output=True, check=True)
+    config = tmp_path_factory.mktemp("rclone") / "rclone.conf"
+    with StandIn.start() as stand_in:
+        stand_in.make_bucket("bucket")
+        crypt = CRYPT_SECTION.format(
+            prefix=HOST_PREFIX, password=obscured.stdout.decode("ascii").strip()
+        )
+        config.write_text(f"[b2]\n{stand_in.rclone_section()}{crypt}")
+        yield config
+
+
+def make_longest_plain_path(directory: Path) -> None:
+    """A file whose path is as long as it may be without a carrier."""
+    path = directory
+    relative = os.fsencode(directory.relative_to(directory.parents[1]))
+    while not is_odd(relative + b"/" + b"p" * 31 + b"/f"):
+        path, relative = path / ("p" * 31), relative + b"/" + b"p" * 31
+    path.mkdir(parents=True)
+    write(os.fsencode(path / "f"))
 
 
 @needs_rclone
 @pytest.mark.parametrize("way", ["list", "rules"])
-def test_through_rclone_crypt(small: Tuple[Path, Path, Path], tmp_path: Path, way: str) -> None:
+def test_through_rclone_crypt_and_b2(
+    small: Tuple[Path, Path, Path], tmp_path: Path, rclone_config: Path, way: str
+) -> None:
     source, manifest, _target = small
     # Every fullwidth form: the rule lets those pass that no encoding on the way uses.
     for code in range(0xFF01, 0xFF5F):
         write(os.fsencode(source / "tree/many") + f"/{chr(code)}".encode())
+    make_longest_plain_path(source / "tree/long")
     describe(source, manifest)
-    obscured = subprocess.run([RCLONE, "obscure", "secret"], capture_output=True, check=True)
-    config = tmp_path / "rclone.conf"
-    store, target = tmp_path / "store", tmp_path / "restored"
-    config.write_text(RCLONE_CONFIG.format(store=store, password=obscured.stdout.decode().strip()))
+    target = tmp_path / "restored"
     target.mkdir()
     choice = tmp_path / way
     if way == "list":
@@ -290,8 +315,12 @@ def test_through_rclone_crypt(small: Tuple[Path, Path, Path], tmp_path: Path, wa
     else:
         choice.write_text("".join(rule + "\n" for rule in iter_filter_rules(manifest)))
         arguments = ["sync", "--filter-from", str(choice)]
-    for argv in ([*arguments, str(source), "crypt:"], ["copy", "crypt:", str(target)]):
-        subprocess.run([RCLONE, "--config", str(config), "-q", "--retries=1", *argv], check=True)
+    remote = f"crypt:{WEEKLY}-{way}"
+    for argv in ([*arguments, str(source), remote], ["copy", remote, str(target)]):
+        subprocess.run(
+            [RCLONE, "--config", str(rclone_config), "-q", "--retries=1", "--transfers=8", *argv],
+            check=True,
+        )
     came = sorted(
         os.fsencode(path.relative_to(target)) for path in target.rglob("*") if path.is_file()
     )
