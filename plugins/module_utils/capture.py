@@ -437,7 +437,7 @@ class _Capture:
         self.journal.step(STEP_CHECK)
         for group in plan.groups:
             for member in group.members:
-                if member.name in self.not_back or member.status == "restarting":
+                if member.name in self.not_back or member.looping:
                     continue
                 try:
                     state = docker.inspect(member.id)["State"]

@@ -63,7 +63,7 @@ class PlannedGroup:
                     service=member.service,
                     number=member.number,
                     needs=self.needs[member.id],
-                    was_restarting=member.status == "restarting",
+                    was_looping=member.looping,
                 )
             )
         return entries

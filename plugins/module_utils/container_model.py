@@ -11,7 +11,9 @@ docker-compose 1.29 writes no such label.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .container_labels import Labels, read_labels
@@ -22,6 +24,9 @@ NUMBER_LABEL = "com.docker.compose.container-number"
 ONEOFF_LABEL = "com.docker.compose.oneoff"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
 SWARM_TASK_LABEL = "com.docker.swarm.task.id"
+
+# The engine takes a run of this length for a success and starts its restart delay anew.
+LOOPING_SECONDS = 10.0
 
 # States in which processes of the container run or are about to.
 ACTIVE_STATES = ("running", "restarting")
@@ -53,7 +58,8 @@ class Container:
     """One container; *status* is the engine's word for its state.
 
     *needs_services* are compose services of the same project, *needs_containers* names or IDs
-    (links, shared network, IPC and PID namespaces, volumes-from).
+    (links, shared network, IPC and PID namespaces, volumes-from). *looping*: it ends and is
+    restarted over and over.
     """
 
     id: str
@@ -72,6 +78,7 @@ class Container:
     removed_on_stop: bool = False
     swarm_task: bool = False
     stop_timeout_seconds: Optional[int] = None
+    looping: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -119,7 +126,21 @@ def _read(raw: Mapping[str, Any], devices: Mapping[str, str]) -> Container:
         removed_on_stop=bool(host.get("AutoRemove")),
         swarm_task=SWARM_TASK_LABEL in labels,
         stop_timeout_seconds=settings.get("StopTimeout"),
+        looping=_is_looping(raw, time.time()),
     )
+
+
+def _is_looping(raw: Mapping[str, Any], now_seconds: float) -> bool:
+    """Whether it waits for its next restart, or was restarted by policy a moment ago."""
+    state = raw["State"]
+    if state["Status"] == "restarting":
+        return True
+    if state["Status"] != "running" or not raw.get("RestartCount"):
+        return False
+    # Nanoseconds are more than datetime takes; seconds are enough here.
+    started = datetime.strptime(state["StartedAt"][:19], "%Y-%m-%dT%H:%M:%S")
+    age_seconds = now_seconds - started.replace(tzinfo=timezone.utc).timestamp()
+    return age_seconds < LOOPING_SECONDS
 
 
 def _mounts(raw: Sequence[Mapping[str, Any]], devices: Mapping[str, str]) -> List[Mount]:

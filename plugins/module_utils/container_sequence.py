@@ -144,7 +144,7 @@ def check_stayed_down(
                 f"container {entry.name} came up by itself while it was copied",
                 "Did Docker restart, or somebody start it? The next night copies it again",
             )
-        if state["ExitCode"] == KILLED_EXIT_CODE and not entry.was_restarting:
+        if state["ExitCode"] == KILLED_EXIT_CODE and not entry.was_looping:
             warnings.append(
                 f"container {entry.name} did not stop within {timeouts_seconds[entry.id]} s and "
                 "was killed: give it more time (label lepotato.backup.stop-timeout)"
@@ -321,7 +321,7 @@ def _ready(
         return outcome
     journal.step(STEP_READY)
     entry = outcome.entry
-    if entry.was_restarting:
+    if entry.was_looping:
         # It did not get ready before the stop either.
         return outcome._replace(ready=True, ready_at_seconds=time.monotonic())
     readiness = wait_until_ready(docker, outcome.container_id, timeout_seconds)

@@ -48,7 +48,7 @@ class StoppedEntry:
     service: str = ""
     number: str = ""
     needs: Tuple[str, ...] = ()
-    was_restarting: bool = False
+    was_looping: bool = False
 
 
 def boot_id() -> str:

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the capture as a program of its own and end it at a chosen step.
 
-    capture_driver.py CONFIG [--recover] [--capture] [--at STEP NUMBER SIGNAL]
+    capture_driver.py CONFIG [--recover] [--capture] [--dry-run] [--at STEP NUMBER SIGNAL]
 
-``--at stop 2 9`` sends signal 9 to itself right before the second ``stop``. The steps that were
+``--at stop 2 9`` sends signal 9 to itself right before the second ``stop``, and may be
+given several times. The steps that were
 announced go to standard error; the answer is JSON on standard output. Exit codes are the
 program's.
 """
@@ -18,7 +19,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import (
     CaptureFailed,
@@ -34,10 +35,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import
 
 
 class FaultJournal:
-    """A journal on standard error that ends the process at one step."""
+    """A journal on standard error that signals the process at some steps."""
 
-    def __init__(self, fault: Optional[Tuple[str, int, int]]) -> None:
-        self.fault = fault
+    def __init__(self, faults: Dict[Tuple[str, int], int]) -> None:
+        self.faults = faults
         self.counts: Dict[str, int] = collections.Counter()
 
     def info(self, message: str) -> None:
@@ -49,8 +50,9 @@ class FaultJournal:
     def step(self, name: str) -> None:
         self.counts[name] += 1
         self._say(f"step {name} {self.counts[name]}")
-        if self.fault and (name, self.counts[name]) == self.fault[:2]:
-            os.kill(os.getpid(), self.fault[2])
+        number = self.faults.get((name, self.counts[name]))
+        if number:
+            os.kill(os.getpid(), number)
 
     @staticmethod
     def _say(line: str) -> None:
@@ -64,10 +66,11 @@ def main() -> int:
     parser.add_argument("--recover", action="store_true")
     parser.add_argument("--capture", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--at", nargs=3, metavar=("STEP", "NUMBER", "SIGNAL"))
+    parser.add_argument(
+        "--at", nargs=3, action="append", default=[], metavar=("STEP", "NUMBER", "SIGNAL")
+    )
     arguments = parser.parse_args()
-    at = arguments.at
-    journal = FaultJournal((at[0], int(at[1]), int(at[2])) if at else None)
+    journal = FaultJournal({(at[0], int(at[1])): int(at[2]) for at in arguments.at})
     config = load_config(arguments.config)
     answer: Dict[str, Any] = {}
     try:

@@ -108,6 +108,7 @@ class Lab:
         *options: str,
         command: str = IDLE,
         volume: Optional[str] = None,
+        network: str = "none",
         service: str = "",
         depends_on: str = "",
         labels: Optional[Dict[str, str]] = None,
@@ -122,7 +123,7 @@ class Lab:
             all_labels["com.docker.compose.container-number"] = "1"
         if depends_on:
             all_labels["com.docker.compose.depends_on"] = depends_on
-        argv = ["run", "-d", "--name", self.name(short), "--network", "none"]
+        argv = ["run", "-d", "--name", self.name(short), "--network", network]
         for label, value in all_labels.items():
             argv += ["--label", f"{label}={value}"]
         argv += ["-v", f"{data}:/data", *options, self.image, "sh", "-c", command]
