@@ -40,6 +40,8 @@ EXPIRY_WARNING_SECONDS = 14 * 24 * 3600
 CLOCK_SKEW_WARNING_SECONDS = 120.0
 
 RCLONE_TIMEOUT_SECONDS = 180.0
+# Somebody waits for the answer: an endpoint that nobody listens on is told after 3 s.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def prove_auth(
     Costs two B2 calls, and a few more of rclone when the prefix is not empty.
     """
     started = time.monotonic()
-    client = client or remote.client()
+    client = client or remote.client(attempts=ATTEMPTS)
     allowed = client.authorize()
     client.bucket_id(remote.bucket)
     _require_rights(remote, allowed)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +94,26 @@ class Remote:
     def read(self) -> RemoteConf:
         """What the configuration says."""
         return read_remote(str(self.conf_path), "b2-backup", "b2-encrypted")
+
+
+def run_module(name: str, directory: Path, **arguments: Any) -> dict[str, Any]:
+    """Run a module of the collection as Ansible does on a host: a process, JSON in and out.
+
+    ``_ansible_check_mode=True`` and the like are passed as they are.
+    """
+    payload = {"ANSIBLE_MODULE_ARGS": {"_ansible_remote_tmp": str(directory), **arguments}}
+    module = f"ansible_collections.lepotato.backup.plugins.modules.{name}"
+    ended = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(payload),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.stdout, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout)
+    return result
 
 
 def write_tree(directory: Path, files: dict[str, bytes]) -> Path:
