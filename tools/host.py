@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 BASE_PACKAGES = {
     "acl": "/usr/bin/setfacl",
     "attr": "/usr/bin/setfattr",
+    "busybox-static": "/bin/busybox",
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
     "git": "/usr/bin/git",
     "libcap2-bin": "/usr/sbin/setcap",

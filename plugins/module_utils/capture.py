@@ -410,7 +410,8 @@ class _Capture:
                 self.journal.step(STEP_COLD)
                 with shield.interruptible():
                     cold = self._cold(group, marks)
-                for warning in check_stayed_down(docker, entries, timeouts):
+                limit_seconds = self.config.containers.start_timeout_seconds
+                for warning in check_stayed_down(docker, entries, timeouts, limit_seconds):
                     self._warn(warning)
             except Interrupted:
                 raise

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .container_labels import Labels, read_labels
@@ -138,9 +138,8 @@ def _is_looping(raw: Mapping[str, Any], now_seconds: float) -> bool:
     if state["Status"] != "running" or not raw.get("RestartCount"):
         return False
     # Nanoseconds are more than datetime takes; seconds are enough here.
-    started = datetime.strptime(state["StartedAt"][:19], "%Y-%m-%dT%H:%M:%S")
-    age_seconds = now_seconds - started.replace(tzinfo=timezone.utc).timestamp()
-    return age_seconds < LOOPING_SECONDS
+    started = datetime.strptime(state["StartedAt"][:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+    return now_seconds - started.timestamp() < LOOPING_SECONDS
 
 
 def _mounts(raw: Sequence[Mapping[str, Any]], devices: Mapping[str, str]) -> List[Mount]:

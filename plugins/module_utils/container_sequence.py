@@ -126,12 +126,15 @@ def check_stayed_down(
     docker: DockerClient,
     entries: Sequence[StoppedEntry],
     timeouts_seconds: Mapping[str, int],
+    engine_timeout_seconds: float,
 ) -> List[str]:
     """Make sure that nothing ran while it was copied; return warnings.
 
     Raises :class:`BackupError` when a container came up by itself (the engine restarted, or
-    somebody started it): its cold copy is none. Warns of one that had to be killed.
+    somebody started it): its cold copy is none. Warns of one that had to be killed. An engine that
+    is just restarting is waited for.
     """
+    docker.wait_until_reachable(engine_timeout_seconds)
     warnings = []
     for entry in entries:
         try:
