@@ -51,7 +51,8 @@ class SecondEngine:
 
     def start(self) -> None:
         """Start the engine and wait until it answers."""
-        argv = ["dockerd", "--data-root", str(self.directory / "data")]
+        # A network of its own: with --bridge=none dockerd deletes docker0, also another engine's.
+        argv = ["unshare", "--net", "dockerd", "--data-root", str(self.directory / "data")]
         argv += ["--exec-root", str(self.directory / "exec"), "-H", f"unix://{self.socket}"]
         argv += ["--pidfile", str(self.directory / "pid"), "--bridge=none", "--iptables=false"]
         argv += ["--ip6tables=false", "--cgroup-parent=lpb-engine"]

@@ -135,7 +135,8 @@ def _run(
     options = [option for label in labels for option in ("--label", label)]
     docker(
         *("run", "--detach", "--init", "--name", names.prefix + service, *options),
-        *("--restart", "unless-stopped", "--volume", f"{data}:/data"),
+        # Nobody talks to them from outside, so that a host without iptables will do.
+        *("--restart", "unless-stopped", "--network", "none", "--volume", f"{data}:/data"),
         *("--health-cmd", health, "--health-interval", "1s", "--health-timeout", "5s"),
         *(image, *command),
     )
