@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..host import architecture
 from ..paths import CHECKOUT
-from ..rclone_binaries import binary
 from ..shell import ToolError
 from .stage import Log, Skip, Stage, last_line
 
@@ -30,11 +28,9 @@ def integration_stage() -> Stage:
 def _pytest(folder: str, *options: str, log: Log) -> str:
     if not any((CHECKOUT / folder).rglob("test_*.py")):
         raise Skip(f"{folder} has no tests")
-    # The pinned rclone first on PATH, not one that the machine happens to have.
-    env = {"LPB_RCLONE": str(binary(architecture())), "COLUMNS": "100"}
     output = log.call(
         *("python", "-m", "pytest", "-q", "--color=no", "--durations=10", *options, folder),
-        env=env,
+        env={"COLUMNS": "100"},
     )
     counted = last_line(output, " passed")
     if not counted:
