@@ -119,7 +119,7 @@ def test_versions_are_ordered_by_bytes_and_newest_first(b2: StandIn, bucket: Any
     assert stored[1] == newest.id_
 
 
-def test_a_delimiter_folds_folders(b2: StandIn, bucket: Any) -> None:
+def test_folders_as_b2sdk_lists_them(b2: StandIn, bucket: Any) -> None:
     for name in ("a/1", "a/2", "a/sub/3", "b", "c/4"):
         bucket.upload_bytes(b"x", name)
     bucket.hide_file("c/4")

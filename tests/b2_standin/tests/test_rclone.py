@@ -108,6 +108,18 @@ def test_a_server_side_copy_uploads_nothing(b2: StandIn, rclone: Rclone, tmp_pat
     assert tree_digests(tmp_path / "restored") == tree_digests(source)
 
 
+def test_directories_are_listed_by_delimiter(b2: StandIn, rclone: Rclone, tmp_path: Path) -> None:
+    for name in ("a/1", "a/2", "a/sub/3", "b", "c/4"):
+        write_file(tmp_path / "source" / name, 10)
+    rclone("copy", tmp_path / "source", f"b2:{BUCKET}")
+    rclone("deletefile", f"b2:{BUCKET}/c/4")
+    b2.reset_stats()
+    assert rclone("lsf", f"b2:{BUCKET}").stdout == "a/\nb\n"
+    assert b2.stats()["calls"]["b2_list_file_names"] == 1
+    assert rclone("lsf", f"b2:{BUCKET}/a").stdout == "1\n2\nsub/\n"
+    assert rclone("lsf", "--b2-versions", f"b2:{BUCKET}").stdout == "a/\nb\nc/\n"
+
+
 def test_a_name_longer_than_b2_allows_is_refused(
     b2: StandIn, rclone: Rclone, tmp_path: Path
 ) -> None:

@@ -202,6 +202,35 @@ def test_errors_are_json_and_keep_the_connection(b2: StandIn) -> None:
     assert ask.connection.sock is socket
 
 
+def test_a_listing_with_a_delimiter_goes_on_page_by_page(b2: StandIn) -> None:
+    api = b2_api(b2)
+    bucket = api.get_bucket_by_name(BUCKET)
+    for name in ("a/1", "a/2", "b", "c/3", "c/4"):
+        bucket.upload_bytes(b"x", name)
+    bucket.hide_file("b")
+    ask, token = Http(b2), api.account_info.get_account_auth_token()
+
+    def pages(call: str) -> list[tuple[str, str]]:
+        found = []
+        start: dict[str, str | None] = {}
+        while True:
+            body = {"bucketId": bucket.id_, "delimiter": "/", "maxFileCount": 1, **start}
+            _status, answer, _r = ask("POST", f"/b2api/v2/{call}", body, Authorization=token)
+            found += [(item["fileName"], item["action"]) for item in answer["files"]]
+            if answer["nextFileName"] is None:
+                return found
+            assert len(answer["files"]) == 1
+            start = {"startFileName": answer["nextFileName"]}
+            if answer.get("nextFileId") is not None:
+                start["startFileId"] = answer["nextFileId"]
+
+    folders = [("a/", "folder"), ("c/", "folder")]
+    assert pages("b2_list_file_names") == folders
+    assert pages("b2_list_file_versions") == [
+        folders[0], ("b", "hide"), ("b", "upload"), folders[1]
+    ]  # fmt: skip
+
+
 def test_the_date_header_follows_the_clock(b2: StandIn) -> None:
     b2.set_clock(1_900_000_000)
     _status, _answer, response = Http(b2)("GET", "/standin/health")
