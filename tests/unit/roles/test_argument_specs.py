@@ -66,6 +66,17 @@ def test_secrets_are_kept_out_of_the_log(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", NAMES)
+def test_the_documented_default_of_a_secret_is_no_template(role: str) -> None:
+    # When an argument is wrong, Ansible shows the whole specification with its templates filled in.
+    templates = [
+        name
+        for name, option in _options(role).items()
+        if option.get("no_log") and "{{" in str(option["default"])
+    ]
+    assert templates == []
+
+
+@pytest.mark.parametrize("role", NAMES)
 def test_the_entry_points_take_the_same_options(role: str) -> None:
     specs = _load(role, "meta/argument_specs.yml")["argument_specs"]
     assert {entry: spec["options"] for entry, spec in specs.items()} == {

@@ -1,0 +1,266 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every wrong value a role can notice by itself: what it says, and that it changes nothing.
+
+All cases are hosts of one run of ansible-playbook, which is this machine under many names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from integration.ansible_runs import PlaybookRun, run_playbook
+
+GOOD = {
+    "lepotato_backup_b2_key_id": "0041a2b3c4d5e6f0000000001",
+    "lepotato_backup_b2_key": "K004-the-key-itself",
+    "lepotato_backup_bucket": "my-bucket",
+    "lepotato_backup_password": "the first password",
+    "lepotato_backup_password2": "the second password",
+    "lepotato_backup_host_prefix": "potato",
+    "agent_containers_enabled": False,
+}
+SECRETS = ("K004-the-key-itself", "the first password", "the second password", "K004 with space")
+
+# Facts as if they had been gathered from a board.
+FACTS = {
+    "architecture": "aarch64",
+    "os_family": "Debian",
+    "distribution": "Debian",
+    "distribution_version": "12.11",
+    "distribution_major_version": "12",
+    "service_mgr": "systemd",
+}
+
+
+class Case(NamedTuple):
+    """A wrong value and what must be said about it."""
+
+    role: str
+    wrong: dict[str, Any]
+    said: tuple[str, ...]
+
+
+def _facts(**wrong: str) -> dict[str, Any]:
+    return {"case_facts": {**FACTS, **wrong}}
+
+
+CASES = {
+    "no-values": Case(
+        "rclone",
+        {name: "" for name in GOOD if name.startswith("lepotato_backup_") and "host" not in name},
+        (
+            "Missing or empty: lepotato_backup_b2_key_id, lepotato_backup_b2_key",
+            "lepotato_backup_bucket, lepotato_backup_password, lepotato_backup_password2.",
+            "group_vars/potato/vault.yml",
+        ),
+    ),
+    "no-password2": Case(
+        "rclone", {"lepotato_backup_password2": ""}, ("empty: lepotato_backup_password2. Put",)
+    ),
+    "null-key": Case("rclone", {"lepotato_backup_b2_key": None}, ("lepotato_backup_b2_key",)),
+    "riscv": Case("rclone", _facts(architecture="riscv64"), ("riscv64", "arm64 (aarch64)")),
+    "arm-32-bit": Case("rclone", _facts(architecture="armv7l"), ("armv7l", "64-bit")),
+    "fedora": Case(
+        "rclone",
+        _facts(os_family="RedHat", distribution="Fedora", distribution_version="41"),
+        ("Fedora 41", "Debian 12 and 13"),
+    ),
+    "debian-11": Case(
+        "rclone",
+        _facts(distribution_version="11.9", distribution_major_version="11"),
+        ("Debian 11.9", "Debian 12 and 13"),
+    ),
+    "key-id-without-quotes": Case(
+        "rclone",
+        {"lepotato_backup_b2_key_id": 41223344},
+        ("lepotato_backup_b2_key_id", "in quotes"),
+    ),
+    "password-without-quotes": Case(
+        "rclone",
+        {"lepotato_backup_password": 12345678},
+        ("lepotato_backup_password and lepotato_backup_password2", "in quotes"),
+    ),
+    "key-id-with-space": Case(
+        "rclone", {"lepotato_backup_b2_key_id": "0041a2b3 "}, ("lepotato_backup_b2_key_id must be",)
+    ),
+    "key-with-space": Case(
+        "rclone",
+        {"lepotato_backup_b2_key": "K004 with space"},
+        ("lepotato_backup_b2_key must be in quotes",),
+    ),
+    "bucket-name": Case(
+        "rclone", {"lepotato_backup_bucket": "my_bucket"}, ("lepotato_backup_bucket", "'my_bucket'")
+    ),
+    "prefix-with-slash": Case(
+        "rclone",
+        {"lepotato_backup_host_prefix": "/potato/"},
+        ("lepotato_backup_host_prefix", "'/potato/'"),
+    ),
+    "endpoint": Case(
+        "rclone",
+        {"lepotato_backup_b2_endpoint": "b2.example.net"},
+        ("lepotato_backup_b2_endpoint", "https://"),
+    ),
+    "password-of-two-lines": Case(
+        "rclone",
+        {"lepotato_backup_password": "the first password\nof two"},
+        ("lepotato_backup_password", "one line each"),
+    ),
+    "no-sum": Case(
+        "rclone",
+        {"rclone_binary_sha256": {"amd64": "0" * 64}},
+        ("rclone_binary_sha256 must hold", "arm64"),
+    ),
+    "source-unknown": Case("rclone", {"rclone_source": "snap"}, ("rclone_source", "snap")),
+    "mirror-without-address": Case(
+        "rclone", {"rclone_source": "mirror"}, ("rclone_mirror_url must be",)
+    ),
+    "file-without-name": Case("rclone", {"rclone_source": "file"}, ("rclone_file must name",)),
+    "ssd-relative": Case(
+        "staging",
+        {"lepotato_backup_ssd_mount": "mnt/ssd"},
+        ("lepotato_backup_ssd_mount must be an absolute path", "'mnt/ssd'"),
+    ),
+    "ssd-missing": Case(
+        "staging",
+        {"lepotato_backup_ssd_mount": "/nonexistent/ssd"},
+        ("lepotato_backup_ssd_mount (/nonexistent/ssd) does not exist",),
+    ),
+    "ssd-on-the-sd-card": Case(
+        "staging",
+        {"lepotato_backup_ssd_mount": "DIRECTORY"},
+        ("lepotato_backup_ssd_mount (DIRECTORY)", "not a mounted file system", "/etc/fstab"),
+    ),
+    "reserve-not-a-number": Case(
+        "staging", {"staging_reserve_bytes": "5 GB"}, ("staging_reserve_bytes", "int")
+    ),
+    "no-docker": Case(
+        "agent",
+        {"agent_containers_enabled": True, "agent_docker_socket": "/nonexistent/docker.sock"},
+        (
+            "no Docker engine at agent_docker_socket (/nonexistent/docker.sock)",
+            "agent_containers_enabled to false",
+        ),
+    ),
+    "config-out-of-range": Case(
+        "agent",
+        {"agent_shrink_percent_max": 0},
+        ("/etc/lepotato-backup/config.json: key 'guards.shrink_percent_max' must be at least 1",),
+    ),
+    "config-relative-source": Case(
+        "agent",
+        {"agent_sources": [{"tree": "etc", "paths": ["etc"]}]},
+        ("key 'sources[0].paths' must hold absolute paths", "'etc'"),
+    ),
+    "config-unknown-key": Case(
+        "agent",
+        {"agent_sources": [{"tree": "etc", "path": "/etc"}]},
+        ("agent_sources", "path"),
+    ),
+    "config-chunk-size": Case(
+        "agent",
+        {"agent_rclone_chunk_size": "much"},
+        ("key 'rclone.chunk_size' must be like '5M', not 'much'",),
+    ),
+    "hour": Case("schedule", {"schedule_hour": "at two"}, ("schedule_hour", "'at two'")),
+    "no-logs-kept": Case("schedule", {"schedule_log_days_kept": 0}, ("schedule_log_days_kept",)),
+}
+
+TASKS: list[dict[str, Any]] = [
+    {
+        "name": "Take the facts as gathered",
+        "ansible.builtin.set_fact": {
+            "cacheable": True,
+            **{f"ansible_{name}": f"{{{{ case_facts.{name} }}}}" for name in FACTS},
+        },
+    },
+    {
+        "name": "Assert what the role needs",
+        "ansible.builtin.include_role": {
+            "name": "lepotato.backup.{{ case_role }}",
+            "tasks_from": "preflight",
+        },
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bad-input")
+
+
+@pytest.fixture(scope="module")
+def run(directory: Path) -> PlaybookRun:
+    hosts: dict[str, dict[str, Any]] = {
+        f"good-{role}": {**GOOD, **_facts(), "case_role": role}
+        for role in ("rclone", "agent", "schedule")
+    }
+    for name, case in CASES.items():
+        wrong = {
+            key: str(directory) if value == "DIRECTORY" else value
+            for key, value in case.wrong.items()
+        }
+        hosts[name] = {**GOOD, **_facts(), **wrong, "case_role": case.role}
+    return run_playbook(directory, hosts, TASKS, "--forks", "2", "--diff")
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_wrong_value_is_named_before_anything_is_changed(
+    run: PlaybookRun, directory: Path, name: str
+) -> None:
+    failure = run.failure(name)
+    for part in CASES[name].said:
+        assert part.replace("DIRECTORY", str(directory)) in failure
+    assert run.changed(name) == []
+
+
+@pytest.mark.parametrize("role", ["rclone", "agent", "schedule"])
+def test_good_values_pass(run: PlaybookRun, role: str) -> None:
+    assert run.failure(f"good-{role}") == ""
+    assert run.changed(f"good-{role}") == []
+
+
+def test_no_secret_is_shown(run: PlaybookRun) -> None:
+    assert [secret for secret in SECRETS if secret in run.output] == []
+
+
+SSD_BYTES = 64 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def ssd_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that holds a small ext4; only a mount namespace of a test ever mounts it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a file system")
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("needs mkfs.ext4")
+    image = tmp_path_factory.mktemp("ssd") / "ssd.img"
+    with image.open("wb") as stream:
+        stream.truncate(SSD_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    return image
+
+
+def test_a_reserve_larger_than_the_ssd_and_one_that_fits(ssd_image: Path, tmp_path: Path) -> None:
+    mount_point = tmp_path / "ssd"
+    mount_point.mkdir()
+    ssd = {**GOOD, "case_role": "staging", "lepotato_backup_ssd_mount": str(mount_point)}
+    hosts = {
+        "too-large": {**ssd, **_facts(), "staging_reserve_bytes": 10 * SSD_BYTES},
+        "fits": {**ssd, **_facts(), "staging_reserve_bytes": SSD_BYTES // 4},
+    }
+    mount = 'mount -o loop "$0" "$1" && shift && exec "$@"'
+    launcher = ("unshare", "--mount", "sh", "-c", mount, str(ssd_image), str(mount_point))
+    run = run_playbook(tmp_path, hosts, TASKS, launcher=launcher)
+    if "failed to setup loop device" in run.output:
+        pytest.skip("needs a loop device")
+    failure = run.failure("too-large")
+    assert f"staging_reserve_bytes ({10 * SSD_BYTES}) is larger than the SSD" in failure
+    assert run.failure("fits") == ""
