@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import filecmp
 import os
 import stat
 import tempfile
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, List, NamedTuple, Tuple
+
+from .same_bytes import same_bytes
 
 # The kernel's coarse clock ticks every 1 to 10 ms (CONFIG_HZ 100 to 1000); twice the longest.
 TICK_NS = 20 * 10**6
@@ -82,7 +83,7 @@ def prepare_cold(marks: Marks, destination: str) -> Prepared:
     recopied = 0
     for path in marks.recent:
         staged = destination + path
-        if _seems_equal(path, staged) and not filecmp.cmp(path, staged, shallow=False):
+        if _seems_equal(path, staged) and not same_bytes(path, staged):
             os.unlink(staged)
             recopied += 1
     cloned, cloned_bytes = 0, 0

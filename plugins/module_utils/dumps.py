@@ -20,7 +20,6 @@ command  any command's standard output             exit code 0 and not empty
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import gzip
 import os
 import re
@@ -46,6 +45,7 @@ from .container_select import PlannedDump, is_below
 from .docker_api import DockerClient, DockerError
 from .docker_stream import discard
 from .errors import BackupError, ConfigError
+from .same_bytes import same_bytes
 
 DUMPS_TREE = "dumps"
 PARTIAL_DIRECTORY = ".dumps-partial"
@@ -143,7 +143,7 @@ def make_dump(docker: DockerClient, planned: PlannedDump, staging: str) -> DumpR
             target = os.path.join(staging, "daily", DUMPS_TREE, relative)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             # An equal dump keeps the old file with its time, so that it is not uploaded again.
-            if not (os.path.isfile(target) and filecmp.cmp(partial, target, shallow=False)):
+            if not (os.path.isfile(target) and same_bytes(partial, target)):
                 _sync(partial)
                 os.replace(partial, target)
     except DockerError as error:
