@@ -27,7 +27,6 @@ BASE_PACKAGES = {
     "acl": "/usr/bin/setfacl",
     "attr": "/usr/bin/setfattr",
     "busybox-static": "/bin/busybox",
-    "busybox-static": "/bin/busybox",
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
     "git": "/usr/bin/git",
     "libcap2-bin": "/usr/sbin/setcap",

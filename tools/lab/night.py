@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import time
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..docker import docker
+from ..docker import client, docker
 from ..shell import ToolError
 from .names import LabNames
 from .potato import in_potato
@@ -96,18 +96,23 @@ def rows_of_restored(names: LabNames, target: Path, image: str) -> str:
 def watch_downtime(names: LabNames, work: Callable[[], None]) -> dict[str, float]:
     """Do *work*; return for each service how long it did not run, in seconds.
 
-    Read from the events that Docker kept meanwhile: from a container's end to its start.
+    Docker's events are followed meanwhile, from a container's end to its start: afterwards
+    it has only the last 256, and health checks alone make that many in half a minute.
     """
-    began = time.time()
-    work()
-    events = docker(
-        *("events", "--since", f"{began:.6f}", "--until", f"{time.time():.6f}"),
-        *("--filter", f"label=com.docker.compose.project={names.lab_id}"),
-        *("--filter", "event=die", "--filter", "event=start", "--format", "{{json .}}"),
+    watcher = subprocess.Popen(
+        [client(), "events", "--filter", f"label=com.docker.compose.project={names.lab_id}"]
+        + ["--filter", "event=die", "--filter", "event=start", "--format", "{{json .}}"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    try:
+        work()
+    finally:
+        watcher.terminate()
+        events, _ = watcher.communicate()
     down: dict[str, float] = dict.fromkeys(SERVICES, 0.0)
     ended: dict[str, float] = {}
-    for line in events.stdout.splitlines():
+    for line in events.splitlines():
         event = json.loads(line)
         service = event["Actor"]["Attributes"]["com.docker.compose.service"]
         at = event["timeNano"] / 1e9

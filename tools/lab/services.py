@@ -137,7 +137,7 @@ def _run(
         *("run", "--detach", "--init", "--name", names.prefix + service, *options),
         # Nobody talks to them from outside, so that a host without iptables will do.
         *("--restart", "unless-stopped", "--network", "none", "--volume", f"{data}:/data"),
-        *("--health-cmd", health, "--health-interval", "1s", "--health-timeout", "5s"),
+        *("--health-cmd", health, "--health-interval", "2s", "--health-timeout", "5s"),
         *(image, *command),
     )
 
