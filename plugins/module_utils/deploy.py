@@ -125,14 +125,24 @@ def install_release(root: str, digest: str, files: Mapping[str, bytes]) -> None:
     try:
         os.chmod(temporary, 0o755)
         for path, content in files.items():
-            target = os.path.join(temporary, path)
-            os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-            write_atomically(target, content, 0o644)
+            _write_new(os.path.join(temporary, path), content)
+        for parent, _directories, _files in os.walk(temporary):
+            sync_directory(parent)
         os.rename(temporary, directory)
     except BaseException:
         shutil.rmtree(temporary)
         raise
     sync_directory(releases)
+
+
+def _write_new(path: str, content: bytes) -> None:
+    # No rename for each file: the directory that it lies in is renamed when it is whole.
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    with open(path, "wb") as stream:
+        stream.write(content)
+        os.fchmod(stream.fileno(), 0o644)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def switch_current(root: str, digest: str) -> None:
