@@ -12,39 +12,31 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
 
+from .b2_errors import B2BadKey
 from .config import Rclone as RcloneConfig
-from .errors import CommandError
+from .errors import BackupError, CommandError
+from .rclone_flags import common_flags, environment
 from .rclone_log import (
     LogReader,
     RcloneError,
     RcloneNotFound,
     RcloneResult,
     RcloneStalled,
+    RcloneUnauthorized,
     TransferStats,
     error_from,
 )
 from .rclone_watch import StallWatch
+from .remote_conf import read_remote
 from .runner import Runner
 
-# https://tip.golang.org/doc/gc-guide: collect when the heap has grown by 20 %, not by 100 %.
-ENVIRONMENT = {"GOGC": "20"}
-
-# rclone translates names between the local disk and its own form, and with the default
-# encoding loses those that hold U+201B ("lstat ...: no such file"), so that every sync fails.
-# Naming rclone's own form for the local side makes both sides the same: names pass as bytes.
-LOCAL_ENCODING = "Slash,Ctl,Del,Dot"
-
-RETRIES = 3
-RETRIES_SLEEP = "5s"
-LOW_LEVEL_RETRIES = 10
-CONNECT_TIMEOUT = "60s"
-IO_TIMEOUT = "5m"
 STATS_SECONDS = 10
 PROGRESS_SECONDS = 1
+# With a revoked key rclone goes on trying for hours: ask B2 after this long without progress.
+KEY_CHECK_SECONDS = 60.0
 
 # The shell tells the process ID, which rclone then keeps, for the watchdog; "$1" is a file for
 # standard output, or empty. No variable has a name: Ansible's run_command would replace it.
@@ -300,9 +292,13 @@ class Rclone:
         argv = (
             self.config.binary,
             *command,
-            *self._flags(stats_seconds, low_level_retries or LOW_LEVEL_RETRIES),
+            *common_flags(self.config, stats_seconds, low_level_retries),
         )
-        with StallWatch(self.config.stall_timeout_seconds) as watch:
+        with StallWatch(
+            self.config.stall_timeout_seconds,
+            probe=self._check_key,
+            probe_seconds=KEY_CHECK_SECONDS,
+        ) as watch:
 
             def on_stats(stats: TransferStats) -> None:
                 watch.counters(stats.progress())
@@ -321,7 +317,7 @@ class Rclone:
                 ended = self.runner.run(
                     ["/bin/sh", "-c", _LAUNCH, "rclone", stdout_path, *argv],
                     stdin=stdin,
-                    env={**self._environment(), **(env or {})},
+                    env={**environment(self.config), **(env or {})},
                     timeout_seconds=timeout_seconds,
                     on_stderr_line=on_line,
                     check=False,
@@ -329,6 +325,10 @@ class Rclone:
             except CommandError as error:
                 raise RcloneError(f"{what} failed: {error.message}", error.hint) from error
         result = reader.result(argv, ended.exit_code, ended.stdout)
+        if watch.refused is not None:
+            raise RcloneUnauthorized(
+                f"{what} was ended: {watch.refused.message}", watch.refused.hint, result
+            )
         if watch.stalled:
             raise RcloneStalled(
                 f"{what} made no progress for {self.config.stall_timeout_seconds} s and was ended"
@@ -342,40 +342,18 @@ class Rclone:
             raise error_from(result, what)
         return result
 
-    def _flags(self, stats_seconds: int, low_level_retries: int) -> List[str]:
-        config = self.config
-        flags = [
-            f"--config={config.config}",
-            "--ask-password=false",
-            "--use-json-log",
-            f"--stats={stats_seconds}s",
-            "--stats-log-level=NOTICE",
-            f"--transfers={config.transfers}",
-            f"--checkers={config.checkers}",
-            "--buffer-size=0",
-            f"--b2-chunk-size={config.chunk_size}",
-            f"--retries={RETRIES}",
-            f"--retries-sleep={RETRIES_SLEEP}",
-            f"--low-level-retries={low_level_retries}",
-            f"--contimeout={CONNECT_TIMEOUT}",
-            f"--timeout={IO_TIMEOUT}",
-            "--skip-links",
-            f"--local-encoding={LOCAL_ENCODING}",
-            # Two names that differ only in Unicode's normal form are two files on Linux.
-            "--no-unicode-normalization",
-        ]
-        if config.bandwidth_limit:
-            flags.append(f"--bwlimit={config.bandwidth_limit}")
-        return flags
-
-    def _environment(self) -> Dict[str, str]:
-        return {
-            **ENVIRONMENT,
-            # Not a flag: the distribution's rclone 1.60 does not know it and would refuse to start.
-            "RCLONE_B2_UPLOAD_CONCURRENCY": str(self.config.upload_concurrency),
-            # cron starts programs without HOME, and rclone warns about it.
-            "HOME": os.environ.get("HOME", "/root"),
-        }
+    def _check_key(self) -> None:
+        """Raise :class:`B2BadKey` when B2 no longer accepts the key."""
+        try:
+            remote = read_remote(
+                self.config.config, self.config.raw_remote, self.config.crypt_remote
+            )
+            remote.client(attempts=1).authorize()
+        except B2BadKey:
+            raise
+        except BackupError:
+            # B2 out of reach, or no B2 remote at all: the time for a stall decides.
+            return
 
 
 def _something(result: RcloneResult, source: str) -> RcloneResult:

@@ -19,6 +19,7 @@ from integration.remote_support import RCLONE, Remote, needs_rclone, write_tree
 
 from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rclone_obscure
 from ansible_collections.lepotato.backup.plugins.module_utils import rclone as rclone_module
+from ansible_collections.lepotato.backup.plugins.module_utils import rclone_flags
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import (
     Entry,
     Size,
@@ -327,8 +328,8 @@ def test_cap_exceeded(remote: Remote, tmp_path: Path) -> None:
 def test_key_without_a_capability(
     remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rclone_module, "RETRIES_SLEEP", "0s")
-    monkeypatch.setattr(rclone_module, "LOW_LEVEL_RETRIES", 1)
+    monkeypatch.setattr(rclone_flags, "RETRIES_SLEEP", "0s")
+    monkeypatch.setattr(rclone_flags, "LOW_LEVEL_RETRIES", 1)
     source = write_tree(tmp_path / "source", {"a": b"1"})
     remote.write_conf(key=remote.make_key(["listFiles", "readFiles"]))
     rclone = remote.rclone()
@@ -343,13 +344,27 @@ def test_a_binary_that_is_not_there(remote: Remote) -> None:
         rclone.names(rclone.crypt())
 
 
+@pytest.mark.parametrize(
+    ("stall_seconds", "key_check_seconds", "kind", "words"),
+    [
+        (4, 60, RcloneStalled, "made no progress for 4 s and was ended"),
+        (900, 2, RcloneUnauthorized, "does not accept the application key"),
+    ],
+)
 def test_a_key_revoked_in_mid_upload_ends_the_run(
-    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    remote: Remote,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stall_seconds: int,
+    key_check_seconds: float,
+    kind: type[RcloneError],
+    words: str,
 ) -> None:
     monkeypatch.setattr(rclone_module, "STATS_SECONDS", 1)
+    monkeypatch.setattr(rclone_module, "KEY_CHECK_SECONDS", key_check_seconds)
     source = write_tree(tmp_path / "source", {str(n): os.urandom(2000) for n in range(500)})
     remote.b2.link(delay_seconds=0.1)
-    rclone = remote.rclone(stall_timeout_seconds=4)
+    rclone = remote.rclone(stall_timeout_seconds=stall_seconds)
 
     def revoke() -> None:
         deadline = time.monotonic() + 20
@@ -360,10 +375,11 @@ def test_a_key_revoked_in_mid_upload_ends_the_run(
     revoker = threading.Thread(target=revoke)
     revoker.start()
     began = time.monotonic()
-    with pytest.raises(RcloneStalled, match="no progress for 4 s") as caught:
+    with pytest.raises(RcloneError, match=words) as caught:
         rclone.sync(str(source), rclone.crypt("daily"))
     revoker.join()
     assert time.monotonic() - began < 40
+    assert type(caught.value) is kind
     assert "lepotato_backup_b2_key" in caught.value.hint
     assert caught.value.result is not None
     assert 0 < caught.value.result.stats.transfers < 500

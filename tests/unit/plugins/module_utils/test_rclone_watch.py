@@ -11,6 +11,7 @@ import sys
 import time
 from typing import List
 
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_watch import StallWatch
 
 STUBBORN = """
@@ -110,6 +111,35 @@ def test_a_process_that_ended_is_left_alone() -> None:
     with watch(0.05) as guard:
         guard.start(process.pid)
         time.sleep(0.3)
+
+
+def test_a_probe_that_fails_ends_it_at_once() -> None:
+    def probe() -> None:
+        raise BackupError("revoked")
+
+    process = start(STUBBORN)
+    with StallWatch(
+        60, grace_seconds=0.2, poll_seconds=0.02, probe=probe, probe_seconds=0.1
+    ) as guard:
+        guard.start(process.pid)
+        assert end(process) == -signal.SIGKILL
+    assert not guard.stalled
+    assert str(guard.refused) == "revoked"
+
+
+def test_a_probe_that_passes_is_asked_again_later() -> None:
+    asked: List[float] = []
+    process = start("import time; print('ready', flush=True); time.sleep(1)")
+    with StallWatch(
+        60,
+        poll_seconds=0.02,
+        probe=lambda: asked.append(time.monotonic()),
+        probe_seconds=0.3,
+    ) as guard:
+        guard.start(process.pid)
+        assert end(process) == 0
+    assert 1 <= len(asked) <= 4
+    assert guard.refused is None
 
 
 def test_without_a_process_nothing_is_ended() -> None:
