@@ -5,17 +5,18 @@
 
 Compose v2 writes what a service depends on into the label ``com.docker.compose.depends_on``
 (``db:service_healthy:false,cache:service_started:true``; before v2.3 only the names).
-docker-compose 1.29 writes no such label.
+docker-compose 1.29 writes no such label: its compose file is read (:mod:`.compose_file`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from .compose_file import Dependencies, read_dependencies
 from .container_labels import Labels, read_labels
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -23,6 +24,9 @@ SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
 ONEOFF_LABEL = "com.docker.compose.oneoff"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
+VERSION_LABEL = "com.docker.compose.version"
+WORKING_DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
+CONFIG_FILES_LABEL = "com.docker.compose.project.config_files"
 SWARM_TASK_LABEL = "com.docker.swarm.task.id"
 
 # The engine takes a run of this length for a success and starts its restart delay anew.
@@ -59,7 +63,8 @@ class Container:
 
     *needs_services* are compose services of the same project, *needs_containers* names or IDs
     (links, shared network, IPC and PID namespaces, volumes-from). *looping*: it ends and is
-    restarted over and over.
+    restarted over and over. *needs_unknown*: its project's compose file can't be read, so that it
+    may depend on any service of the project.
     """
 
     id: str
@@ -79,6 +84,7 @@ class Container:
     swarm_task: bool = False
     stop_timeout_seconds: Optional[int] = None
     looping: bool = False
+    needs_unknown: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -100,7 +106,7 @@ def read_containers(
     Raises :class:`ConfigError` for a ``lepotato.backup.`` label that is unknown or has a bad value.
     """
     devices = _bound_devices(volumes)
-    found = [_read(raw, devices) for raw in inspected]
+    found = _with_declared_needs([_read(raw, devices) for raw in inspected], inspected)
     return sorted(found, key=lambda container: (container.created, container.name))
 
 
@@ -128,6 +134,28 @@ def _read(raw: Mapping[str, Any], devices: Mapping[str, str]) -> Container:
         stop_timeout_seconds=settings.get("StopTimeout"),
         looping=_is_looping(raw, time.time()),
     )
+
+
+def _with_declared_needs(
+    containers: Sequence[Container], inspected: Sequence[Mapping[str, Any]]
+) -> List[Container]:
+    """Add what docker-compose 1.x keeps to its file alone."""
+    files: Dict[Tuple[str, str], Optional[Dependencies]] = {}
+    found = []
+    for container, raw in zip(containers, inspected):
+        labels = raw["Config"].get("Labels") or {}
+        if not labels.get(VERSION_LABEL, "").startswith("1."):
+            found.append(container)
+            continue
+        key = (labels.get(WORKING_DIRECTORY_LABEL, ""), labels.get(CONFIG_FILES_LABEL, ""))
+        if key not in files:
+            files[key] = read_dependencies(*key)
+        declared = files[key]
+        if declared is None:
+            found.append(replace(container, needs_unknown=True))
+        else:
+            found.append(replace(container, needs_services=declared.get(container.service, ())))
+    return found
 
 
 def _is_looping(raw: Mapping[str, Any], now_seconds: float) -> bool:

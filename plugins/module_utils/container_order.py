@@ -80,6 +80,7 @@ def make_groups(
             linked = (
                 other.id in needs[one.id]
                 or one.id in needs[other.id]
+                or _may_be_linked(one, other)
                 or _share_mount(one, other, sources)
             )
             if same_name or (linked and len(names) < 2):
@@ -118,6 +119,12 @@ def stop_order(
         left.remove(free)
         ordered.append(free)
     return ordered
+
+
+def _may_be_linked(one: Container, other: Container) -> bool:
+    # Together is safe where nobody knows; a group name separates them.
+    unknown = one.needs_unknown or other.needs_unknown
+    return unknown and bool(one.project) and one.project == other.project
 
 
 def _share_mount(one: Container, other: Container, sources: Sequence[str]) -> bool:

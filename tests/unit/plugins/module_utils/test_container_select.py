@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -88,19 +88,43 @@ def planned(
     return [(group["name"], group["stop_order"]) for group in describe_plan(plan)["groups"]]
 
 
+def test_compose_v2_is_grouped_and_ordered_by_its_labels() -> None:
+    assert planned(recorded("v2"), config_with()) == [
+        ("home-db-1", ["home-sidecar-1", "home-app-1", "home-db-1"])
+    ]
+
+
 @pytest.mark.parametrize(
-    ("generation", "groups"),
+    ("compose_file", "groups"),
     [
-        # Written to the label: the database, what needs it and what shares its network.
-        ("v2", [("home-db-1", ["home-sidecar-1", "home-app-1", "home-db-1"])]),
-        # No label: the shared network connects two; the database is on its own.
-        ("1.29", [("home_app_1", ["home_sidecar_1", "home_app_1"]), ("home_db_1", ["home_db_1"])]),
+        pytest.param(
+            "services:\n  app:\n    depends_on:\n      db: {condition: service_healthy}\n  db: \n",
+            [("home_db_1", ["home_sidecar_1", "home_app_1", "home_db_1"])],
+            id="read from its file",
+        ),
+        pytest.param(
+            "services:\n  app:\n    image: x\n  db:\n    image: y\n",
+            [("home_app_1", ["home_sidecar_1", "home_app_1"]), ("home_db_1", ["home_db_1"])],
+            id="its file says that they don't depend: the shared network connects two",
+        ),
+        pytest.param(
+            None,
+            [("home_app_1", ["home_sidecar_1", "home_db_1", "home_app_1"])],
+            id="no file to read: the whole project, the application's priority label of 5 last",
+        ),
     ],
 )
-def test_both_compose_generations_are_grouped_and_ordered(
-    generation: str, groups: List[Tuple[str, List[str]]]
+def test_docker_compose_1_is_grouped_by_its_file(
+    tmp_path: Path, compose_file: Optional[str], groups: List[Tuple[str, List[str]]]
 ) -> None:
-    assert planned(recorded(generation), config_with()) == groups
+    raw = json.loads((FIXTURES / "compose_1.29.json").read_text())
+    for container in raw["containers"]:
+        labels = container["Config"]["Labels"]
+        assert "com.docker.compose.depends_on" not in labels
+        labels["com.docker.compose.project.working_dir"] = str(tmp_path)
+    if compose_file is not None:
+        (tmp_path / "docker-compose.yml").write_text(compose_file)
+    assert planned(read_containers(raw["containers"], raw["volumes"]), config_with()) == groups
 
 
 def test_a_volume_that_is_bound_to_a_directory_is_known_by_that_directory() -> None:
