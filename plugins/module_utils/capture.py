@@ -14,7 +14,7 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .capture_plan import Plan, PlannedGroup, make_plan
 from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
@@ -30,6 +30,7 @@ from .container_sequence import (
     StopProgress,
     check_stayed_down,
     start_in_order,
+    still_running,
     stop_in_order,
 )
 from .docker_api import DockerClient, DockerError
@@ -37,13 +38,11 @@ from .dumps import DUMPS_TREE, DumpResult, check_names, make_dump, prune_dumps
 from .errors import BackupError, Interrupted
 from .journal import Journal
 from .manifest import CARRIER_DIRECTORY
-from .preflight import TreeSize
-from .restore_points import Amount
 from .rsync import RsyncStats, copy, literal_pattern
 from .runner import Runner
 from .shield import shielded
 from .staged_paths import prune_unlisted
-from .stopped_set import StoppedSet
+from .stopped_set import StoppedEntry, StoppedSet
 
 STEP_PLAN = "plan"
 STEP_HOT = "hot"
@@ -112,31 +111,6 @@ class CaptureResult:
         """Seconds each container was down."""
         return {name: down for group in self.groups for name, down in group.down_seconds.items()}
 
-    def to_json(self) -> Dict[str, Any]:
-        """All of it as JSON-ready data, for the run record."""
-        return {
-            "trees": {tree: stats._asdict() for tree, stats in self.trees.items()},
-            "groups": [
-                {
-                    "name": group.name,
-                    "stop_order": list(group.stop_order),
-                    "start_order": list(group.start_order),
-                    "down_seconds": {
-                        name: round(seconds, 3) for name, seconds in group.down_seconds.items()
-                    },
-                    "hot": group.hot._asdict(),
-                    "cold": group.cold._asdict(),
-                    "dumps": [dump._asdict() for dump in group.dumps],
-                    "error": group.error,
-                }
-                for group in self.groups
-            ],
-            "dumps": [dump._asdict() for dump in self.dumps],
-            "failed_groups": dict(self.failed_groups),
-            "not_back": list(self.not_back),
-            "kept_running": dict(self.kept),
-        }
-
 
 def run_capture(
     config: Config,
@@ -149,36 +123,14 @@ def run_capture(
     """Copy all sources into ``STAGING/daily``; stop and start containers for it.
 
     With *dry_run* nothing is stopped, dumped or written, and the result's figures say what would
-    be copied. Raises :class:`BackupError` when it fails before any group, :class:`CaptureFailed`
-    with the result when a dump, a stop or a cold pass failed, and :class:`Interrupted`; the
-    containers of the group under way are started again before. A container that does not come back
-    is no failure of the copy: it is in *not_back* and *warnings*.
+    be copied. Raises :class:`BackupError` when it fails before any group, and
+    :class:`Interrupted`, both with all services up. A dump, a stop or a cold pass that failed is in
+    the result's *failed_groups* and must fail the night. A container that does not come back is no
+    failure of the copy: it is in *not_back* and *warnings*.
     """
     if config.containers.enabled and docker is None:
         docker = DockerClient(config.containers.socket)
     return _Capture(config, runner, journal, docker, dry_run).run()
-
-
-class CaptureFailed(BackupError):
-    """A capture failed after all services were up again, or where none was touched.
-
-    *result* holds what was done, its *failed_groups* what failed.
-    """
-
-    def __init__(self, result: CaptureResult) -> None:
-        self.result = result
-        reasons = "; ".join(f"{name}: {why}" for name, why in result.failed_groups.items())
-        super().__init__(f"the capture failed ({reasons})")
-
-
-def measure_tree(
-    config: Config, source: Source, present: Sequence[str], runner: Runner
-) -> TreeSize:
-    """What the tree's *present* paths hold, and how much of it staging lacks; copies nothing."""
-    if not present:
-        return TreeSize(Amount(0, 0), 0)
-    stats = _copy(config, runner, source, present, hot=True, dry_run=True)
-    return TreeSize(Amount(stats.files_regular, stats.bytes_total), stats.bytes_transferred)
 
 
 def _copy(
@@ -255,10 +207,7 @@ class _Capture:
             planned = [*plan.dumps, *(dump for group in plan.groups for dump in group.dumps)]
             for path in prune_dumps(planned, self.config.paths.staging):
                 self.journal.info(f"removed the old dump {path}: it is not made any more")
-        result = self._result(plan, groups, dumps, failed)
-        if failed:
-            raise CaptureFailed(result)
-        return result
+        return self._result(plan, groups, dumps, failed)
 
     def _announce(self, plan: Plan) -> None:
         check_names([*plan.dumps, *(dump for group in plan.groups for dump in group.dumps)])
@@ -396,14 +345,15 @@ class _Capture:
     def _stop_copy_start(
         self, docker: DockerClient, group: PlannedGroup, marks: Mapping[str, Marks]
     ) -> Tuple[RsyncStats, Dict[str, float], List[Outcome], str]:
-        entries = group.entries()
         timeouts = group.timeouts_seconds
+        entries: List[StoppedEntry] = []
         cold = RsyncStats()
         outcomes: List[Outcome] = []
         failure = ""
         progress = StopProgress()
         with shielded() as shield:
             try:
+                entries = still_running(docker, group.entries())
                 stop_in_order(
                     docker, self.stopped, entries, timeouts, self.journal, shield, progress
                 )

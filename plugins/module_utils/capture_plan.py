@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from .config import Config, Source
 from .container_model import Container, read_containers
@@ -99,27 +99,6 @@ def make_plan(
     return plan_from(config, selection, paths)
 
 
-def describe_plan(plan: Plan) -> Dict[str, Any]:
-    """The plan as JSON-ready data: groups in their order, members in stop order."""
-    return {
-        "groups": [
-            {
-                "name": group.name,
-                "stop_order": [member.name for member in group.members],
-                "stop_timeout_seconds": {
-                    member.name: group.timeouts_seconds[member.id] for member in group.members
-                },
-                "paths": [path for paths in group.paths.values() for path in paths],
-                "dumps": [_described(dump) for dump in group.dumps],
-            }
-            for group in plan.groups
-        ],
-        "dumps": [_described(dump) for dump in plan.dumps],
-        "kept_running": {item.container.name: item.reason for item in plan.kept},
-        "warnings": list(plan.warnings),
-    }
-
-
 def plan_from(config: Config, selection: Selection, paths: Sequence[str]) -> Plan:
     """The plan for a selection made over *paths*."""
     settings = config.containers
@@ -187,10 +166,6 @@ def group_paths(
         if parts:
             found[source.tree] = _outermost(parts)
     return found
-
-
-def _described(planned: PlannedDump) -> Dict[str, str]:
-    return {"container": planned.container.name, "kind": planned.dump.kind}
 
 
 def _outermost(paths: Iterable[str]) -> Tuple[str, ...]:

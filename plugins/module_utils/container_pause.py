@@ -15,7 +15,14 @@ from typing import Any, Dict, List, Sequence
 
 from .capture_plan import Plan, make_plan
 from .config import Config
-from .container_sequence import RecoverResult, StopProgress, recover, start_in_order, stop_in_order
+from .container_sequence import (
+    RecoverResult,
+    StopProgress,
+    recover,
+    start_in_order,
+    still_running,
+    stop_in_order,
+)
 from .docker_api import DockerClient
 from .journal import Journal
 from .shield import shielded
@@ -41,7 +48,7 @@ def stop_planned(config: Config, docker: DockerClient, plan: Plan, journal: Jour
     with shielded() as shield:
         try:
             for group in plan.groups:
-                entries = group.entries()
+                entries = still_running(docker, group.entries())
                 done += entries
                 stop_in_order(
                     docker,

@@ -10,11 +10,12 @@ outcome says what is wrong.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .container_model import NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from .container_model import ACTIVE_STATES, NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from .docker_api import DockerClient, DockerError, DockerUnreachable, NoSuchContainer
 from .errors import BackupError
 from .health import wait_until_ready
@@ -83,6 +84,26 @@ class RecoverResult:
     outcomes: Tuple[Outcome, ...] = ()
 
 
+def still_running(docker: DockerClient, entries: Sequence[StoppedEntry]) -> List[StoppedEntry]:
+    """*entries* as the engine sees them now, without those that somebody stopped meanwhile.
+
+    Raises :class:`BackupError` for one that was removed: another may run in its place, and would
+    write while we copy.
+    """
+    found = []
+    for entry in entries:
+        try:
+            state = docker.inspect(entry.id)["State"]
+        except NoSuchContainer:
+            raise BackupError(
+                f"container {entry.name} was removed or created anew since the run began",
+                "Run the backup again once it is in place",
+            ) from None
+        if state["Status"] in ACTIVE_STATES:
+            found.append(dataclasses.replace(entry, started_at=state["StartedAt"]))
+    return found
+
+
 @dataclass
 class StopProgress:
     """How far :func:`stop_in_order` came, also when it raised.
@@ -142,7 +163,8 @@ def check_stayed_down(
         except NoSuchContainer:
             warnings.append(f"container {entry.name} was removed while it was stopped")
             continue
-        if state["Running"] or state["StartedAt"] != entry.started_at:
+        restarted = state["StartedAt"] != entry.started_at and not entry.was_looping
+        if state["Running"] or restarted:
             raise BackupError(
                 f"container {entry.name} came up by itself while it was copied",
                 "Did Docker restart, or somebody start it? The next night copies it again",

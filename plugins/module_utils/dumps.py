@@ -160,6 +160,8 @@ def prune_dumps(planned: Sequence[PlannedDump], staging: str) -> List[str]:
 
     A dump of an earlier night that nothing renews would pass for tonight's.
     """
+    # What a run that was killed left of a dump.
+    shutil.rmtree(os.path.join(staging, PARTIAL_DIRECTORY), ignore_errors=True)
     root = os.path.join(staging, "daily", DUMPS_TREE)
     wanted = {os.path.join(item.container.name, file_name(item.dump)) for item in planned}
     removed = []

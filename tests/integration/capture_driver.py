@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 import signal
 import sys
 from typing import Any, Dict, Tuple
 
-from ansible_collections.lepotato.backup.plugins.module_utils.capture import (
-    CaptureFailed,
-    run_capture,
-)
+from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.container_sequence import recover
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
@@ -73,6 +71,7 @@ def main() -> int:
     journal = FaultJournal({(at[0], int(at[1])): int(at[2]) for at in arguments.at})
     config = load_config(arguments.config)
     answer: Dict[str, Any] = {}
+    failed: Dict[str, str] = {}
     try:
         with signals_raise():
             docker = DockerClient(config.containers.socket)
@@ -92,17 +91,17 @@ def main() -> int:
                 }
             if arguments.capture:
                 result = run_capture(config, SubprocessRunner(), journal, dry_run=arguments.dry_run)
-                answer["capture"] = {**result.to_json(), "warnings": result.warnings}
-    except CaptureFailed as error:
-        answer["capture"] = error.result.to_json()
-        answer["error"] = str(error)
-        sys.stdout.write(json.dumps(answer))
-        return error.exit_code
+                answer["capture"] = dataclasses.asdict(result)
+                # Named tuples that asdict leaves as tuples.
+                answer["capture"]["trees"] = {
+                    tree: stats._asdict() for tree, stats in result.trees.items()
+                }
+                failed = dict(result.failed_groups)
     except BackupError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return error.exit_code
     sys.stdout.write(json.dumps(answer))
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -203,6 +203,12 @@ def night(lab: Lab, *argv: str, config: Optional[Dict[str, object]] = None) -> D
     return answer
 
 
+def failure(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a capture's groups failed, from the driver's answer."""
+    answer = json.loads(done.stdout)
+    return " ".join(answer["capture"]["failed_groups"].values())
+
+
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
     """Poll *condition* (a callable) until it is true; fails naming *what*."""
     deadline = time.monotonic() + seconds

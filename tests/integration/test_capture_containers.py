@@ -20,6 +20,7 @@ from integration.container_lab import (
     IDLE,
     Lab,
     docker,
+    failure,
     needed_image,
     night,
     tree_difference,
@@ -66,7 +67,7 @@ def test_each_kind_of_container_is_as_it_was_and_only_those_that_may_be_were_sto
     assert stopped == {lab.name("plain"), lab.name("loop")}
     for short in ("remove", "paused", "off", "reader"):
         assert started_at(lab, short) == began[short]
-    assert result["kept_running"] == {
+    assert result["kept"] == {
         lab.name("remove"): "it was started with --rm, and stopping it would remove it",
         lab.name("paused"): "it is paused and stays so",
     }
@@ -120,7 +121,7 @@ def test_a_dump_that_fails_stops_no_service_and_keeps_the_last_dump(lab: Lab) ->
     done = lab.drive("--capture", config=lab.config(dumps=[dump]))
 
     assert done.returncode == 1
-    error = json.loads(done.stdout)["error"]
+    error = failure(done)
     assert f"the command dump of container {lab.name('db')} failed: exit code 1" in error
     assert "No such file" in error
     assert started_at(lab, "db") == began
@@ -143,7 +144,7 @@ def test_a_cold_pass_that_fails_starts_the_group_and_fails_the_night(lab: Lab) -
     assert done.returncode == 1, done.stderr
     answer = json.loads(done.stdout)
     assert list(answer["capture"]["failed_groups"]) == [lab.name("db")]
-    assert "Operation not permitted" in answer["error"]
+    assert "Operation not permitted" in failure(done)
     assert lab.states() == {"db": "running", "later": "running"}
     assert started_at(lab, "later") == began, "the night was lost: no need to stop it"
 
@@ -162,7 +163,7 @@ def test_a_container_that_comes_up_during_the_cold_pass_fails_the_night(lab: Lab
     done = lab.drive("--capture")
     meddler.join()
     assert done.returncode == 1, done.stderr
-    assert f"container {lab.name('app')} came up by itself" in json.loads(done.stdout)["error"]
+    assert f"container {lab.name('app')} came up by itself" in failure(done)
     assert lab.states() == {"db": "running", "app": "running"}
 
 

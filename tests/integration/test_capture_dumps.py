@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import sqlite3
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterator
 
 import pytest
-from integration.container_lab import Lab, docker, needed_image, night, wait_for
+from integration.container_lab import Lab, docker, failure, needed_image, night, wait_for
 
 from tools.docker import client
 
@@ -83,7 +82,7 @@ def test_a_wrong_database_name_fails_the_night_by_name(lab: Lab) -> None:
     dump = {"container": lab.name("pg"), "kind": "postgres", "database": "nope"}
     done = lab.drive("--capture", config=lab.config(dumps=[dump]))
     assert done.returncode == 1
-    error = json.loads(done.stdout)["error"]
+    error = failure(done)
     assert f"the postgres dump of container {lab.name('pg')} failed" in error
     assert 'database "nope" does not exist' in error
     assert lab.states() == {"pg": "running"}
@@ -102,7 +101,7 @@ def test_an_archive_that_breaks_off_is_noticed(lab: Lab) -> None:
     dump = {"container": lab.name("pg"), "kind": "postgres", "database": "postgres"}
     done = lab.drive("--capture", config=lab.config(dumps=[dump]))
     assert done.returncode == 1, done.stderr
-    assert "end of file" in json.loads(done.stdout)["error"]
+    assert "end of file" in failure(done)
     assert not (lab.daily / "dumps" / lab.name("pg")).exists()
 
 
@@ -139,7 +138,7 @@ def test_a_sqlite_dump_is_taken_from_a_writer_in_wal_mode(lab: Lab) -> None:
 
     dump["path"] = "/etc/hostname"
     done = lab.drive("--capture", config=lab.config(dumps=[dump]))
-    assert "/etc/hostname is on no volume or bind mount" in json.loads(done.stdout)["error"]
+    assert "/etc/hostname is on no volume or bind mount" in failure(done)
 
 
 def test_a_damaged_sqlite_database_fails_the_night(lab: Lab) -> None:
@@ -154,7 +153,7 @@ def test_a_damaged_sqlite_database_fails_the_night(lab: Lab) -> None:
     dump = {"container": lab.name("app"), "kind": "sqlite", "path": "/data/app.db"}
     done = lab.drive("--capture", config=lab.config(dumps=[dump]))
     assert done.returncode == 1
-    error = json.loads(done.stdout)["error"]
+    error = failure(done)
     # Whether the check answers or gives up depends on where the damage is.
     assert re.search(r"sqlite dump of container \S+ failed: .*(is damaged|malformed)", error)
     assert lab.states() == {"app": "running"}

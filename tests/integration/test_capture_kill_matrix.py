@@ -3,13 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kill matrix: whatever step a run dies at, the containers come back.
 
-After each kill -9 and its recovery the next night is good. Each case has containers of its own, a
-database with an application that depends on it; cases run side by side, waiting for Docker.
+After each kill -9 and its recovery the next night is good. A case has a database and an
+application that depends on it; cases run side by side, since they mostly wait for Docker.
 """
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import signal
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -25,6 +28,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_sequence
 # How often a night over two containers in one group, one of them with a dump, comes to each step.
 TIMES = {"stop": 2, "start": 2, "forget": 2, "ready": 2}
 AT_ONCE = 4
+RUNNING = {"db": "running", "app": "running"}
 
 KILL = [(step, number) for step in STEPS for number in range(1, TIMES.get(step, 1) + 1)]
 RECOVER_KILL = [(step, number) for step in RECOVER_STEPS for number in (1, 2)]
@@ -49,46 +53,42 @@ def config_with_dump(lab: Lab) -> Dict[str, object]:
     return lab.config(dumps=[dump])
 
 
-def end_at(
-    directory: Path, image: str, step: str, number: int, with_signal: int, in_recovery: bool
-) -> Ended:
-    with Lab(directory, image) as lab:
-        (lab.volumes / "db").mkdir()
-        (lab.volumes / "db/rows").write_text("1\n")
-        lab.run("db", "--health-cmd=test -f /data/rows", service="db")
-        lab.run("app", service="app", depends_on="db:service_healthy:false")
-        config = config_with_dump(lab)
-        before = lab.states()
-        if in_recovery:
-            lab.drive("--capture", "--at", "cold", "1", str(int(signal.SIGKILL)), config=config)
-            done = lab.drive(
-                "--recover", "--at", step, str(number), str(with_signal), config=config
-            )
-        else:
-            done = lab.drive(
-                "--capture", "--at", step, str(number), str(with_signal), config=config
-            )
-        after_run = lab.states()
-        left_in_set = lab.stopped_file.exists()
-        if with_signal == signal.SIGTERM:
-            return Ended(done.returncode, done.stderr, before, after_run, left_in_set)
-        recovery = lab.drive("--recover", config=config)
-        after_recovery = lab.states()
-        (lab.volumes / "db/rows").write_text("2\n")
-        following = lab.drive("--capture", config=config)
-        dump = lab.daily / "dumps" / lab.name("db") / "command.out"
-        rsync_would = tree_difference(lab.volumes, lab.staged(lab.volumes))
-        return Ended(
-            exit_code=done.returncode,
-            stderr=done.stderr + recovery.stderr + following.stderr,
-            before=before,
-            after_run=after_run,
-            left_in_set=lab.stopped_file.exists(),
-            after_recovery=after_recovery,
-            after_next=lab.states(),
-            exit_codes_after=(recovery.returncode, following.returncode),
-            wrong_in_staging=(*rsync_would, *([] if dump.read_text() == "2\n" else [str(dump)])),
-        )
+def start_containers(lab: Lab) -> None:
+    (lab.volumes / "db").mkdir()
+    (lab.volumes / "db/rows").write_text("first")
+    lab.run("db", "--health-cmd=test -f /data/rows", service="db")
+    lab.run("app", service="app", depends_on="db:service_healthy:false")
+
+
+def end_at(lab: Lab, step: str, number: int, with_signal: int, in_recovery: bool) -> Ended:
+    config = config_with_dump(lab)
+    before = lab.states()
+    if in_recovery:
+        lab.drive("--capture", "--at", "cold", "1", str(int(signal.SIGKILL)), config=config)
+    work = "--recover" if in_recovery else "--capture"
+    done = lab.drive(work, "--at", step, str(number), str(with_signal), config=config)
+    after_run = lab.states()
+    left_in_set = lab.stopped_file.exists()
+    if with_signal == signal.SIGTERM:
+        return Ended(done.returncode, done.stderr, before, after_run, left_in_set)
+    recovery = lab.drive("--recover", config=config)
+    after_recovery = lab.states()
+    rows = uuid.uuid4().hex
+    (lab.volumes / "db/rows").write_text(rows)
+    following = lab.drive("--capture", config=config)
+    dump = lab.daily / "dumps" / lab.name("db") / "command.out"
+    wrong = tree_difference(lab.volumes, lab.staged(lab.volumes))
+    return Ended(
+        exit_code=done.returncode,
+        stderr=done.stderr + recovery.stderr + following.stderr,
+        before=before,
+        after_run=after_run,
+        left_in_set=lab.stopped_file.exists(),
+        after_recovery=after_recovery,
+        after_next=lab.states(),
+        exit_codes_after=(recovery.returncode, following.returncode),
+        wrong_in_staging=(*wrong, *([] if dump.read_text() == rows else [str(dump)])),
+    )
 
 
 Case = Tuple[str, int, int, bool]
@@ -103,15 +103,32 @@ CASES: List[Case] = (
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[Case, Future[Ended]]]:
     image = needed_image()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            case: pool.submit(end_at, tmp_path_factory.mktemp("case") / "lab", image, *case)
-            for case in CASES
-        }
+    with contextlib.ExitStack() as stack:
+        # A case ends as it began, so the next one takes over its containers; where it did not,
+        # its test fails and says so, and the next case gets new ones.
+        free: queue.SimpleQueue[Lab] = queue.SimpleQueue()
+
+        def new_lab() -> Lab:
+            lab = stack.enter_context(Lab(tmp_path_factory.mktemp("case") / "lab", image))
+            start_containers(lab)
+            return lab
+
+        def run_case(case: Case) -> Ended:
+            try:
+                lab = free.get_nowait()
+            except queue.Empty:
+                lab = new_lab()
+            result = end_at(lab, *case)
+            if lab.states() == RUNNING and not lab.stopped_file.exists():
+                free.put(lab)
+            return result
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            yield {case: pool.submit(run_case, case) for case in CASES}
 
 
 def check_back(result: Ended) -> None:
-    assert result.before == {"db": "running", "app": "running"}
+    assert result.before == RUNNING
     assert result.after_recovery == result.before, result.stderr
     assert result.after_next == result.before, result.stderr
     assert not result.left_in_set

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture_plan import (
-    describe_plan,
     group_paths,
     plan_from,
 )
@@ -85,7 +84,7 @@ def planned(
 ) -> List[Tuple[str, List[str]]]:
     """The groups with their members in stop order."""
     plan = plan_from(config, select(containers, config.containers, paths), paths)
-    return [(group["name"], group["stop_order"]) for group in describe_plan(plan)["groups"]]
+    return [(group.name, [member.name for member in group.members]) for group in plan.groups]
 
 
 def test_compose_v2_is_grouped_and_ordered_by_its_labels() -> None:
