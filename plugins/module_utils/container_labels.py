@@ -112,7 +112,7 @@ def _seconds(value: str) -> int:
 
 
 def _dump(container: str, value: str) -> Dump:
-    kind, _, rest = value.partition(":")
+    kind, _colon, rest = value.partition(":")
     if kind in ("postgres", "mysql"):
         return Dump(container=container, kind=kind, database=rest)
     if kind == "sqlite" and rest.startswith("/"):

@@ -210,7 +210,7 @@ def _needed_containers(host: Mapping[str, Any]) -> Tuple[str, ...]:
     pairs = [*(host.get("Links") or []), *(host.get("VolumesFrom") or [])]
     needed = [pair.split(":", 1)[0].lstrip("/") for pair in pairs]
     for key in ("NetworkMode", "IpcMode", "PidMode"):
-        kind, _, other = (host.get(key) or "").partition(":")
+        kind, _colon, other = (host.get(key) or "").partition(":")
         if kind == "container" and other:
             needed.append(other.lstrip("/"))
     return tuple(dict.fromkeys(needed))

@@ -18,7 +18,7 @@ import os
 import pkgutil
 import shutil
 import tempfile
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Union
 
 from .errors import BackupError
 from .files import sync_directory, write_atomically
@@ -59,14 +59,15 @@ def package_sources(package_name: str) -> Dict[str, bytes]:
 
 def _module_source(module_name: str) -> bytes:
     spec = importlib.util.find_spec(module_name)
-    source: Optional[str] = None
+    # Ansible's own loader gives bytes where Python's give text.
+    source: Union[str, bytes, None] = None
     if spec is not None and spec.loader is not None and hasattr(spec.loader, "get_source"):
         source = spec.loader.get_source(module_name)
     if source is None:
         raise BackupError(
             f"the source of {module_name} can't be read", "Install the collection again"
         )
-    return source.encode("utf-8")
+    return source if isinstance(source, bytes) else source.encode("utf-8")
 
 
 def release_files(sources: Mapping[str, bytes]) -> Dict[str, bytes]:

@@ -63,8 +63,8 @@ class ProgressBar:
         self._next_redraw = now + REDRAW_SECONDS
         share = min(1.0, done / total) if total else 0.0
         filled = round(share * BAR_WIDTH)
-        bar = "#" * filled + "." * (BAR_WIDTH - filled)
-        line = f"{self._label} [{bar}] {share * 100:3.0f} %  {note}"
+        cells = "#" * filled + "." * (BAR_WIDTH - filled)
+        line = f"{self._label} [{cells}] {share * 100:3.0f} %  {note}"
         self._stream.write("\r" + line[:LINE_WIDTH].ljust(LINE_WIDTH))
         self._stream.flush()
 

@@ -124,8 +124,7 @@ class SubprocessRunner:
                 stdout, stderr = self._stream(process, stdin, timeout_seconds, on_stderr_line)
         except subprocess.TimeoutExpired as error:
             end_process_group(process, self.terminate_grace_seconds)
-            assert timeout_seconds is not None
-            raise CommandTimeout(argv, timeout_seconds, _text(error.stderr or b"")) from error
+            raise CommandTimeout(argv, error.timeout, _text(error.stderr or b"")) from error
         except BaseException:
             # A signal handler of the program raises here: the child must not outlive it.
             end_process_group(process, self.terminate_grace_seconds)
@@ -166,13 +165,12 @@ class SubprocessRunner:
         timeout_seconds: Optional[float],
         on_stderr_line: Callable[[str], None],
     ) -> tuple[bytes, bytes]:
-        assert process.stdout is not None
-        assert process.stderr is not None
+        if process.stdout is None or process.stderr is None:
+            raise AssertionError("both outputs are pipes here")
         collected: List[bytes] = []
         reader = threading.Thread(target=_drain, args=(process.stdout, collected), daemon=True)
         reader.start()
-        if stdin is not None:
-            assert process.stdin is not None
+        if stdin is not None and process.stdin is not None:
             process.stdin.write(stdin)
             process.stdin.close()
         timed_out = threading.Event()
@@ -189,8 +187,7 @@ class SubprocessRunner:
             if timer is not None:
                 timer.cancel()
         stderr = b"".join(kept)
-        if timed_out.is_set():
-            assert timeout_seconds is not None
+        if timed_out.is_set() and timeout_seconds is not None:
             raise subprocess.TimeoutExpired(process.args, timeout_seconds, stderr=stderr)
         return b"".join(collected), stderr
 

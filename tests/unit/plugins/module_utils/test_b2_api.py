@@ -222,7 +222,7 @@ def test_refusals_are_not_repeated(
     server.add("b2_hide_file", status, {"code": code, "message": "no"})
     with pytest.raises(B2Error, match=words) as caught:
         client(server).call("b2_hide_file", {})
-    assert type(caught.value) is kind
+    assert caught.value.__class__ is kind
     assert (caught.value.status, caught.value.code) == (status, code)
     assert server.calls().count("b2_hide_file") == 1
     assert "token-1" not in str(caught.value) + repr(caught.value)

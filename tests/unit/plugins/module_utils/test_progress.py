@@ -40,9 +40,9 @@ def test_a_terminal_shows_share_rate_and_time_left_and_a_file_nothing() -> None:
     stats = TransferStats(bytes=500, total_bytes=1000, speed=2e6, eta_seconds=125)
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
-        bar = ProgressBar(stream, "upload")
-        bar.transfer(stats)
-        bar.end()
+        progress = ProgressBar(stream, "upload")
+        progress.transfer(stats)
+        progress.end()
     shown = terminal.getvalue().split("\r")[1]
     assert "50 %" in shown
     assert "2.0 MB/s, 2 min left" in shown

@@ -150,7 +150,7 @@ def test_kind_of_error(message: str, exit_code: int, kind: Type[RcloneError], hi
     reader = LogReader()
     reader.feed(line(message, object="some/file"))
     error = error_from(reader.result(("rclone",), exit_code), "the upload")
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert message in error.message
     assert "some/file" in error.message
     assert error.message.startswith("the upload failed")
