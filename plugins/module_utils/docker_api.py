@@ -97,7 +97,7 @@ class DockerClient:
                         f"Docker does not answer at {self.socket_path} "
                         f"after {timeout_seconds:g} s: {error.message}",
                         "See 'systemctl status docker'",
-                    ) from error
+                    ) from error  # pylint: disable=bad-exception-cause  # it can't see its base
                 time.sleep(REACHABLE_POLL_SECONDS)
 
     def list_ids(self) -> List[str]:

@@ -98,5 +98,5 @@ def _is_shell(path: Path) -> bool:
 
 def last_line_of(output: str) -> str:
     """Return the last line that says something."""
-    lines = [line for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip() and line[:2] != "$ "]
     return lines[-1].strip() if lines else ""
