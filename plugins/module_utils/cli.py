@@ -61,8 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "point", nargs="?", help="daily, or a time such as 2026-11-22T02:00Z; nothing lists them"
     )
     restore.add_argument("date", nargs="?", help="with daily: the night of that date")
-    restore.add_argument("--target", metavar="DIR", help="an empty or new directory")
-    restore.add_argument("--yes", action="store_true", help="do not ask before it starts")
+    _add_restore_options(restore)
 
     _add(commands, "snapshots", commands_restore.snapshots, "list the restore points")
     _add(
@@ -82,6 +81,45 @@ def _parser() -> argparse.ArgumentParser:
     check = _add(commands, "check-config", commands_night.check_config, "check a configuration")
     check.add_argument("file", nargs="?", help="the file (default: what --config names)")
     return parser
+
+
+def _add_restore_options(restore: argparse.ArgumentParser) -> None:
+    where = restore.add_argument_group("where to (one of them)")
+    where.add_argument("--target", metavar="DIR", help="into an empty or new directory")
+    where.add_argument(
+        "--in-place",
+        action="store_true",
+        help="in place of the live data, which is kept aside; services are down for the swap only",
+    )
+    where.add_argument(
+        "--check", action="store_true", help="nowhere: compare with the live data (3: it differs)"
+    )
+    where.add_argument(
+        "--from-downloaded",
+        metavar="DIR",
+        help="finish what 'rclone copy b2-encrypted: DIR' brought, in DIR/daily",
+    )
+    part = restore.add_argument_group("which part (the whole point without; each may be repeated)")
+    part.add_argument("--tree", action="append", default=[], help="a tree: docker-volumes")
+    part.add_argument("--volume", action="append", default=[], help="a Docker volume by its name")
+    part.add_argument(
+        "--path", action="append", default=[], help="a path of the host, or a glob of such paths"
+    )
+    restore.add_argument("--yes", action="store_true", help="do not ask before it starts")
+    restore.add_argument(
+        "--replaced", action="store_true", help="list what restores in place moved aside"
+    )
+    restore.add_argument(
+        "--forget-replaced", metavar="ID", help="delete for good what one of them (or all) did"
+    )
+    restore.add_argument(
+        "--rclone-config",
+        metavar="FILE",
+        help="on any other machine: an rclone.conf is all that is needed",
+    )
+    restore.add_argument(
+        "--rclone", metavar="PROGRAM", default="rclone", help="with it: the rclone to run"
+    )
 
 
 def _add(

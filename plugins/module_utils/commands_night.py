@@ -16,7 +16,6 @@ from typing import List, Optional
 from .answers import answer, say
 from .capture_plan import make_plan
 from .config import Config, load_config
-from .container_sequence import recover as recover_containers
 from .docker_api import DockerClient
 from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from .lock import RunLock
@@ -25,10 +24,10 @@ from .mounts import read_mounts
 from .night import Night, NightOptions
 from .progress import ProgressBar, human_bytes, human_seconds
 from .record import RunRecord, store_record
+from .restore_in_place import recover_all, recover_swap
 from .runner import SubprocessRunner
 from .staging_area import require_ssd
 from .state_files import StateFiles
-from .stopped_set import StoppedSet
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,6 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
                 progress=lambda label: ProgressBar(sys.stderr, label),
             )
             log.info(f"{'dry run' if options.dry_run else 'run'} {record.id} of {config.host}")
+            if not options.dry_run:
+                # Before any container is started on data that is half old and half new.
+                recover_swap(config, log)
             Night(config, SubprocessRunner(), log, options, record).run()
         except BaseException as caught:
             error = caught
@@ -62,18 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def recover(arguments: argparse.Namespace) -> int:
-    """Start what an interrupted run left stopped; at boot, and whenever a person asks."""
+    """Finish or undo an interrupted restore in place, then start what a run left stopped."""
     config = load_config(arguments.config)
     state = prepared_state(config)
     with RunLock(state.lock):
         log = RunLog("recover", _handlers(config, arguments))
-        containers = config.containers
-        result = recover_containers(
-            StoppedSet(config.paths.state),
-            DockerClient(containers.socket),
-            log,
-            start_timeout_seconds=containers.start_timeout_seconds,
-        )
+        result = recover_all(config, log)
         for name in result.started:
             log.info(f"started {name}")
         for name in result.failed:

@@ -6,94 +6,93 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
 import sys
+import tempfile
 import time
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Iterator, Sequence
 
 from .answers import answer, say
-from .b2_errors import B2Denied
-from .commands_night import prepared_state
-from .config import Config, load_config
-from .errors import EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError, LockHeld
-from .lock import RunLock
+from .commands_in_place import compare, in_place
+from .commands_replaced import forget, list_replaced, say_replaced
+from .config import load_config
+from .errors import EXIT_OK, EXIT_WARNINGS, ConfigError
 from .logs import RunLog, stream_handler
 from .progress import ProgressBar, human_bytes, human_seconds
-from .rclone import Rclone
-from .remote_conf import read_remote
 from .remote_count import prove_count
 from .restore import (
+    WORK_DIRECTORY,
     RestoreResult,
+    check_free,
     check_target,
+    fetch_manifest,
     find_point,
+    finish_target,
     free_bytes_at,
     read_seals,
     restore_point,
 )
+from .restore_ask import (
+    Asked,
+    ask,
+    bars,
+    expected_seconds,
+    open_asked,
+    settle_unfinished,
+    wanted_point,
+    wish_of,
+)
+from .restore_downloaded import apply_downloaded
 from .restore_points import Seal
-from .runner import SubprocessRunner
-from .upload import cancel_unfinished
-
-# The board's Ethernet (DESIGN, "For whom"): no restore to it is faster than this.
-LINK_BYTES_PER_SECOND = 100e6 / 8
+from .restore_select import Chooser, Selected, measure
 
 
 def snapshots(arguments: argparse.Namespace) -> int:
     """List the restore points in the bucket, oldest first."""
-    config = load_config(arguments.config)
-    seals = read_seals(_rclone(config))
+    asked = open_asked(arguments)
+    seals = read_seals(asked.rclone)
     if arguments.json:
         answer([_seal_told(seal) for seal in seals])
     elif not seals:
         say("no night has been sealed yet")
     else:
         _say_table(seals)
+    if not arguments.json and asked.is_board:
+        say_replaced(asked.config)
     return EXIT_OK
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """Restore one point into a directory; without a point, list them."""
+    """Restore one point, or a part of it; without a point, list them."""
+    if arguments.from_downloaded:
+        return _downloaded(arguments)
+    if arguments.replaced:
+        return list_replaced(arguments)
+    if arguments.forget_replaced is not None:
+        return forget(arguments)
     if arguments.point is None:
         return snapshots(arguments)
-    config = load_config(arguments.config)
-    if not arguments.target:
-        raise ConfigError(
-            "restore needs a directory to restore into",
-            "Name an empty or new one with --target DIR; live data is never touched",
-        )
-    target = os.path.abspath(arguments.target)
-    rclone = _rclone(config)
-    seal = find_point(rclone, _wanted(arguments))
-    resumes = check_target(target, seal)
-    _ask(arguments, seal, target, resumes)
-    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
-    _cancel_unfinished(config, log)
-    bar = ProgressBar(sys.stderr, "restore", seal.upload.bytes)
-    started = time.monotonic()
-    try:
-        result = restore_point(rclone, log, seal, target, bar.transfer)
-    finally:
-        bar.end()
-    for issue in result.applied.warnings:
-        log.warning(f"{os.fsdecode(issue.path)}: {issue.reason}")
-    spent = human_seconds(time.monotonic() - started)
-    if arguments.json:
-        answer(_result_told(result))
-    else:
-        say(
-            f"restored {seal.id} to {target} in {spent}: {result.applied.verified_files} files, "
-            f"{human_bytes(result.applied.verified_bytes)}, every checksum right"
-        )
-    log.close()
-    return EXIT_WARNINGS if result.applied.warnings_total else EXIT_OK
+    _check_where(arguments)
+    asked = open_asked(arguments)
+    seal = find_point(asked.rclone, wanted_point(arguments))
+    with _manifest_of(asked, seal, arguments.target) as manifest:
+        chooser = Chooser(wish_of(arguments), asked.sources)
+        selected = measure(manifest, chooser)
+        if arguments.check:
+            return compare(arguments, asked, seal, manifest, chooser)
+        if arguments.in_place:
+            return in_place(arguments, asked, seal, manifest, chooser, selected)
+        return _into_target(arguments, asked, seal, manifest, chooser, selected)
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compare the newest restore point with what the bucket holds."""
     config = load_config(arguments.config)
-    proof = prove_count(_rclone(config), config.paths.state)
+    asked = open_asked(arguments)
+    proof = prove_count(asked.rclone, config.paths.state)
     if arguments.json:
         answer(dataclasses.asdict(proof))
     else:
@@ -104,56 +103,102 @@ def verify(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _rclone(config: Config) -> Rclone:
-    return Rclone(config.rclone, SubprocessRunner())
-
-
-def _wanted(arguments: argparse.Namespace) -> str:
-    """The point a person means by POINT and DATE."""
-    if arguments.point == "weekly":
+def _check_where(arguments: argparse.Namespace) -> None:
+    chosen = [arguments.target is not None, arguments.in_place, arguments.check]
+    if sum(chosen) != 1:
         raise ConfigError(
-            "this version makes no weekly points",
-            "Every night is kept: name one with daily DATE, or a time",
+            "restore needs to know where to",
+            "Say --target DIR (an empty or new directory), --in-place (replaces live data and "
+            "keeps it aside) or --check (compares and changes nothing)",
         )
-    if arguments.date is None:
-        return str(arguments.point)
-    if arguments.point != "daily":
-        raise ConfigError(f"'{arguments.date}' is one argument too many", "Say daily DATE")
-    return str(arguments.date)
 
 
-def _ask(arguments: argparse.Namespace, seal: Seal, target: str, resumes: bool) -> None:
-    fastest = human_seconds(seal.upload.bytes / LINK_BYTES_PER_SECOND)
-    sys.stderr.write(
-        f"{'go on with' if resumes else 'restore'} {seal.id} of {seal.host} to {target}\n"
-        f"  {seal.total.files} files, {human_bytes(seal.total.bytes)}; "
-        f"{human_bytes(free_bytes_at(target))} free there; at 100 Mbit/s {fastest} at least\n"
-    )
-    if arguments.yes:
+@contextlib.contextmanager
+def _manifest_of(asked: Asked, seal: Seal, target: str) -> Iterator[str]:
+    """The point's manifest: from an interrupted restore, or downloaded for the time being."""
+    kept = os.path.join(target or "", WORK_DIRECTORY, "manifest.jsonl.gz")
+    if target and os.path.exists(kept):
+        fetch_manifest(asked.rclone, seal, kept)
+        yield kept
         return
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            "nobody is there to ask whether to start", "Add --yes for an unattended restore"
+    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
+        path = os.path.join(directory, "manifest.jsonl.gz")
+        fetch_manifest(asked.rclone, seal, path)
+        yield path
+
+
+def _into_target(
+    arguments: argparse.Namespace,
+    asked: Asked,
+    seal: Seal,
+    manifest: str,
+    chooser: Chooser,
+    selected: Selected,
+) -> int:
+    target = os.path.abspath(arguments.target)
+    resumes = check_target(target, seal, chooser.wish)
+    if not resumes:
+        check_free(target, seal, selected)
+    ask(
+        arguments,
+        f"{'go on with' if resumes else 'restore'} {chooser.wish.told()} of {seal.id} of "
+        f"{seal.host} to {target}",
+        f"{selected.files} files, {human_bytes(selected.bytes)}; "
+        f"{human_bytes(free_bytes_at(target))} free there; "
+        f"about {human_seconds(expected_seconds(selected))} at 100 Mbit/s",
+    )
+    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
+    settle_unfinished(asked, log)
+    started = time.monotonic()
+    with bars(selected) as watchers:
+        result = restore_point(
+            asked.rclone,
+            log,
+            seal,
+            manifest,
+            target,
+            wish=chooser.wish,
+            select=None if chooser.wish.is_whole else chooser,
+            watchers=watchers,
         )
-    sys.stderr.write("Start? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise BackupError("not started", "Nothing was changed")
+    finish_target(target)
+    _say_restored(arguments, log, result, time.monotonic() - started)
+    log.close()
+    return EXIT_WARNINGS if log.warnings else EXIT_OK
 
 
-def _cancel_unfinished(config: Config, log: RunLog) -> None:
-    """An unfinished large upload hides the good version of its file from the restore."""
-    client = read_remote(
-        config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote
-    ).client()
+def _downloaded(arguments: argparse.Namespace) -> int:
+    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
+    wanted = wanted_point(arguments) if arguments.point else "daily"
+    bar = ProgressBar(sys.stderr, "check")
+    started = time.monotonic()
     try:
-        with RunLock(prepared_state(config).lock):
-            cancel_unfinished(config, client, log)
-    except LockHeld as error:
-        log.warning(f"unfinished uploads are left alone: {error.message}")
-    except B2Denied as error:
-        # A key for restores only (listFiles, readFiles) may list them but not cancel them.
-        log.warning(f"unfinished uploads can't be cancelled with this key: {error.message}")
+        result = apply_downloaded(
+            os.path.abspath(arguments.from_downloaded), wanted, wish_of(arguments), log
+        )
+    finally:
+        bar.end()
+    _say_restored(arguments, log, result, time.monotonic() - started)
+    log.close()
+    return EXIT_WARNINGS if log.warnings else EXIT_OK
+
+
+def _say_restored(
+    arguments: argparse.Namespace, log: RunLog, result: RestoreResult, seconds: float
+) -> None:
+    for issue in result.applied.warnings:
+        log.warning(f"{os.fsdecode(issue.path)}: {issue.reason}")
+    for path in result.applied.extras:
+        if os.fsdecode(path) != WORK_DIRECTORY:
+            log.warning(f"{os.fsdecode(path)} is in the target and not in {result.seal.id}")
+    if arguments.json:
+        answer(_result_told(result))
+        return
+    say(
+        f"restored {result.seal.id} to {result.target} in {human_seconds(seconds)}: "
+        f"{result.applied.verified_files} files, "
+        f"{human_bytes(result.applied.verified_bytes)}, every checksum right"
+    )
 
 
 def _say_table(seals: Sequence[Seal]) -> None:

@@ -147,6 +147,19 @@ def walk_entries(
     return iter(TreeWalk(root, read_content=read_content, on_problem=on_problem))
 
 
+def describe_path(path: AnyPath) -> Optional[Entry]:
+    """The one entry at *path*, named by its last part; None when nothing is there.
+
+    Raises :class:`ManifestError` when it can't be read.
+    """
+    directory, name = os.path.split(os.fsencode(path))
+    walk = TreeWalk(directory)
+    try:
+        return walk.describe(name) if os.path.lexists(path) else None
+    finally:
+        walk.close()
+
+
 def _raise_problem(path: bytes, reason: str) -> None:
     raise ManifestError(
         f"{to_text(path)!r} could not be described: {reason}",
@@ -187,7 +200,11 @@ class TreeWalk:
                 if self._on_progress is not None:
                     self._on_progress(WalkProgress(count, entries_total, self.hashed_bytes))
         finally:
-            self._links.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give back what the walk holds; a walk that was gone through has done so."""
+        self._links.close()
 
     def _note_hard_links(self) -> int:
         """First pass: let the link table see every file; returns the number of entries."""
@@ -225,7 +242,7 @@ class TreeWalk:
                 continue
             path = prefix + names.pop()
             try:
-                entry = self._describe(path)
+                entry = self.describe(path)
             except OSError as error:
                 self._on_problem(path, str(error.strerror))
                 continue
@@ -242,7 +259,7 @@ class TreeWalk:
             self._on_problem(path, str(error.strerror))
             return []
 
-    def _describe(self, path: bytes) -> Optional[Entry]:
+    def describe(self, path: bytes) -> Optional[Entry]:
         """The entry at *path*; None after a problem that the caller was told about."""
         full_path = self._root + path
         status = os.lstat(full_path)

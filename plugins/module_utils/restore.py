@@ -1,7 +1,8 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Restore a sealed night into a directory: the bytes from the bucket, the rest from the manifest.
+"""Restore a sealed night, or a part of it, into a directory: the bytes from the bucket, the rest
+from the manifest.
 
 Nothing outside the target is touched. Every file's SHA-256 is checked; a damaged or missing one
 is fetched once more, and a restore that is not whole in the end is an error that names what is
@@ -10,16 +11,19 @@ missing. A restore that was interrupted goes on when it is started again.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
-from typing import Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .errors import BackupError
+from .file_hash import sha256_of
 from .files import write_atomically
 from .journal import Journal
-from .manifest_apply import ApplyResult, apply_manifest
+from .manifest import Select
+from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest_carrier import iter_download_paths
 from .progress import human_bytes
 from .rclone import Rclone, write_file_list
@@ -33,16 +37,21 @@ from .restore_points import (
     parse_seal,
     seal_path,
 )
-from .upload import sha256_of
+from .restore_select import Selected, Wish
 
 # Kept in the target while a restore is under way: what is restored, and how to go on.
 WORK_DIRECTORY = ".lepotato-restore"
 _SEAL_NAME = "seal.json"
+_WISH_NAME = "wish.json"
 _MANIFEST_NAME = "manifest.jsonl.gz"
 _LIST_NAME = "download.list"
 
 # A damaged download is fetched once more; what is wrong in the bucket stays wrong.
 ATTEMPTS = 2
+
+# So many files are looked up one by one, which costs a call or two each; for more of them their
+# directories are listed, and for a whole point the bucket, at 1,000 names a call.
+LOOKED_UP_FILES_MAX = 100
 
 PROBLEMS_TOLD = 10
 
@@ -57,6 +66,14 @@ class RestoreResult:
     attempts: int
 
 
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told how far a restore is: its transfer, and the check of what came."""
+
+    transfer: Optional[Callable[[TransferStats], None]] = None
+    apply: Optional[Callable[[ApplyProgress], None]] = None
+
+
 def point_ids(rclone: Rclone) -> List[str]:
     """The sealed nights in the bucket, oldest first."""
     return ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
@@ -66,10 +83,15 @@ def read_seals(rclone: Rclone) -> List[Seal]:
     """Every seal in the bucket, oldest first; downloads one small object a night."""
     with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
         rclone.copy(rclone.crypt(POINTS_DIRECTORY), directory)
-        seals = []
-        for identifier in ids_of_seals(os.listdir(directory)):
-            with open(os.path.join(directory, f"{identifier}.json"), encoding="utf-8") as stream:
-                seals.append(parse_seal(stream.read(), seal_path(identifier)))
+        return seals_in(directory)
+
+
+def seals_in(directory: str) -> List[Seal]:
+    """The seals among the files of *directory*, oldest first."""
+    seals = []
+    for identifier in ids_of_seals(os.listdir(directory)):
+        with open(os.path.join(directory, f"{identifier}.json"), encoding="utf-8") as stream:
+            seals.append(parse_seal(stream.read(), seal_path(identifier)))
     return seals
 
 
@@ -79,36 +101,66 @@ def find_point(rclone: Rclone, wanted: str) -> Seal:
     return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8"), path)
 
 
-def check_target(target: str, seal: Seal) -> bool:
-    """Whether an interrupted restore of the same night goes on in *target*.
+def fetch_manifest(rclone: Rclone, seal: Seal, path: str) -> None:
+    """Download the point's manifest to *path*, unless it is there; raises BackupError when it is
+    not the one that was sealed."""
+    if not os.path.exists(path) or sha256_of(path) != seal.manifest.sha256:
+        rclone.copyto(rclone.crypt(seal.manifest.path), path)
+    check_sealed(path, seal)
 
-    Raises :class:`BackupError` when *target* holds anything else, or lies on too small a disk.
+
+def check_sealed(path: str, seal: Seal) -> None:
+    """Raise :class:`BackupError` unless the file at *path* is the manifest that was sealed."""
+    if sha256_of(path) != seal.manifest.sha256:
+        raise BackupError(
+            f"{seal.manifest.path} in the bucket is not what {seal.id} was sealed with",
+            "Choose an earlier restore point; restore-from-b2.sh alone lists them",
+        )
+
+
+def check_target(target: str, seal: Seal, wish: Wish) -> bool:
+    """Whether an interrupted restore of the same selection goes on in *target*.
+
+    Raises :class:`BackupError` when *target* holds anything else.
     """
     names = os.listdir(target) if os.path.isdir(target) else []
-    resumes = WORK_DIRECTORY in names
-    if names and not resumes:
-        raise BackupError(
-            f"the target {target} is not empty ({', '.join(sorted(names)[:3])})",
-            "Name a directory that is empty or does not exist yet",
-        )
-    if resumes:
-        path = os.path.join(target, WORK_DIRECTORY, _SEAL_NAME)
-        with open(path, encoding="utf-8") as stream:
-            other = parse_seal(stream.read(), path)
-        if other.id != seal.id:
+    if WORK_DIRECTORY not in names:
+        if names:
             raise BackupError(
-                f"the target {target} holds an unfinished restore of {other.id}, not {seal.id}",
-                f"Go on with {other.id}, or name another directory",
+                f"the target {target} is not empty ({', '.join(sorted(names)[:3])})",
+                "Name a directory that is empty or does not exist yet",
             )
-        return True
-    free_bytes = free_bytes_at(target)
-    if seal.upload.bytes > free_bytes:
+        return False
+    work = os.path.join(target, WORK_DIRECTORY)
+    if not os.path.exists(os.path.join(work, _WISH_NAME)):
+        # It ended before anything was fetched.
+        return False
+    with open(os.path.join(work, _SEAL_NAME), encoding="utf-8") as stream:
+        other = parse_seal(stream.read(), stream.name)
+    if other.id != seal.id:
         raise BackupError(
-            f"{seal.id} needs {human_bytes(seal.upload.bytes)} and at {target} only "
-            f"{human_bytes(free_bytes)} are free",
-            "Name a directory on a larger disk",
+            f"the target {target} holds an unfinished restore of {other.id}, not {seal.id}",
+            f"Go on with {other.id}, or name another directory",
         )
-    return False
+    with open(os.path.join(work, _WISH_NAME), encoding="utf-8") as stream:
+        before: Dict[str, Any] = json.load(stream)
+    if before != wish.to_json():
+        raise BackupError(
+            f"the target {target} holds an unfinished restore of another part of {seal.id}",
+            "Go on with the same selection, or name another directory",
+        )
+    return True
+
+
+def check_free(target: str, seal: Seal, selected: Selected) -> None:
+    """Raise :class:`BackupError` when *selected* does not fit where *target* lies."""
+    free_bytes = free_bytes_at(target)
+    if selected.download_bytes > free_bytes:
+        raise BackupError(
+            f"{seal.id} needs {human_bytes(selected.download_bytes)} and at {target} only "
+            f"{human_bytes(free_bytes)} are free",
+            "Name a directory on a larger disk, or a part with --tree, --volume or --path",
+        )
 
 
 def free_bytes_at(path: str) -> int:
@@ -123,54 +175,59 @@ def restore_point(
     rclone: Rclone,
     journal: Journal,
     seal: Seal,
+    manifest: str,
     target: str,
-    on_progress: Optional[Callable[[TransferStats], None]] = None,
+    *,
+    wish: Wish,
+    select: Optional[Select] = None,
+    watchers: Optional[Watchers] = None,
 ) -> RestoreResult:
-    """Restore *seal* into *target*, which :func:`check_target` accepted.
+    """Restore what *select* accepts of *seal* into *target*, which :func:`check_target` accepted.
 
-    Raises :class:`BackupError` when something is missing or damaged after the last attempt; the
-    target is then left for a look, and for another try.
+    *manifest* is the point's (:func:`fetch_manifest`); *select* is None for the whole point.
+    The work directory stays: :func:`finish_target` removes it. Raises :class:`BackupError` when
+    something is missing or damaged after the last attempt; the target is then left for a look,
+    and for another try.
     """
-    work = os.path.join(target, WORK_DIRECTORY)
-    os.makedirs(work, mode=0o700, exist_ok=True)
-    os.chmod(target, 0o700)
-    write_atomically(os.path.join(work, _SEAL_NAME), seal.to_json().encode("utf-8"))
-    manifest = _fetch_manifest(rclone, seal, work)
-    download_list = os.path.join(work, _LIST_NAME)
-    write_file_list(download_list, iter_download_paths(manifest))
-    applied: Optional[ApplyResult] = None
-    for attempt in range(1, ATTEMPTS + 1):
+    watchers = watchers or Watchers()
+    kept_manifest, download_list = _begin(seal, manifest, target, wish)
+    count = write_file_list(download_list, iter_download_paths(kept_manifest, select))
+    attempt = 1
+    while True:
         journal.step("download")
-        rclone.copy(
-            rclone.crypt(DAILY_DIRECTORY),
-            target,
-            version_at=seal.version_at,
-            files_from=download_list,
-            on_progress=on_progress,
-        )
+        if count:
+            rclone.copy(
+                rclone.crypt(DAILY_DIRECTORY),
+                target,
+                version_at=seal.version_at,
+                files_from=download_list,
+                no_traverse=select is not None and count <= LOOKED_UP_FILES_MAX,
+                fast_list=select is None,
+                on_progress=watchers.transfer,
+            )
         journal.step("apply")
-        applied = apply_manifest(manifest, target, remove_damaged=attempt < ATTEMPTS)
-        if applied.is_complete:
-            shutil.rmtree(work)
-            return RestoreResult(seal, target, applied, attempt)
-        journal.info(f"{applied.problems_total} files missing or damaged after attempt {attempt}")
-    assert applied is not None
-    raise _incomplete(seal, target, applied)
-
-
-def _fetch_manifest(rclone: Rclone, seal: Seal, work: str) -> str:
-    path = os.path.join(work, _MANIFEST_NAME)
-    if not os.path.exists(path) or sha256_of(path) != seal.manifest.sha256:
-        rclone.copyto(rclone.crypt(seal.manifest.path), path)
-    if sha256_of(path) != seal.manifest.sha256:
-        raise BackupError(
-            f"{seal.manifest.path} in the bucket is not what {seal.id} was sealed with",
-            "Choose an earlier restore point; restore-from-b2.sh alone lists them",
+        applied = apply_manifest(
+            kept_manifest,
+            target,
+            select=select,
+            remove_damaged=attempt < ATTEMPTS,
+            on_progress=watchers.apply,
         )
-    return path
+        if applied.is_complete:
+            return RestoreResult(seal, target, applied, attempt)
+        if attempt == ATTEMPTS:
+            raise incomplete(seal, target, applied)
+        journal.info(f"{applied.problems_total} files missing or damaged after attempt {attempt}")
+        attempt += 1
 
 
-def _incomplete(seal: Seal, target: str, applied: ApplyResult) -> BackupError:
+def finish_target(target: str) -> None:
+    """Remove what a restore keeps in its target to go on after an interruption."""
+    shutil.rmtree(os.path.join(target, WORK_DIRECTORY))
+
+
+def incomplete(seal: Seal, target: str, applied: ApplyResult) -> BackupError:
+    """What to raise for a tree that is not the tree that was."""
     told = "; ".join(
         f"{os.fsdecode(issue.path)}: {issue.reason}" for issue in applied.problems[:PROBLEMS_TOLD]
     )
@@ -180,3 +237,17 @@ def _incomplete(seal: Seal, target: str, applied: ApplyResult) -> BackupError:
         "What was restored is there and right. Try an earlier restore point for the rest; "
         "restore-from-b2.sh alone lists them",
     )
+
+
+def _begin(seal: Seal, manifest: str, target: str, wish: Wish) -> Tuple[str, str]:
+    """The work directory, with the manifest and room for the list of files in it."""
+    work = os.path.join(target, WORK_DIRECTORY)
+    os.makedirs(work, mode=0o700, exist_ok=True)
+    os.chmod(target, 0o700)
+    kept = os.path.join(work, _MANIFEST_NAME)
+    if os.path.abspath(manifest) != os.path.abspath(kept):
+        shutil.copyfile(manifest, kept)
+    write_atomically(os.path.join(work, _SEAL_NAME), seal.to_json().encode("utf-8"))
+    told = json.dumps(wish.to_json(), sort_keys=True)
+    write_atomically(os.path.join(work, _WISH_NAME), told.encode("utf-8"))
+    return kept, os.path.join(work, _LIST_NAME)

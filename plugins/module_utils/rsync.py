@@ -37,6 +37,13 @@ _STATS = {
     "bytes_transferred": re.compile(r"^Total transferred file size: ([\d,]+)", re.MULTILINE),
 }
 
+# What a restore in place leaves beside live data (see restore_live) is not data.
+_LEFT_BY_RESTORES = (
+    ".lepotato-restore-*",
+    ".lepotato-rejected-*",
+    "*.lepotato-before-[0-9]*T[0-9]*Z*",
+)
+
 _GLOB_CHARACTERS = re.compile(r"([*?\[\\])")
 
 
@@ -125,7 +132,7 @@ def command(
         "--no-human-readable",
         *options,
     ]
-    argv += [f"--exclude={pattern}" for pattern in excludes]
+    argv += [f"--exclude={pattern}" for pattern in (*excludes, *_LEFT_BY_RESTORES)]
     return [*argv, "--", *(_followed(path) for path in sources), destination.rstrip("/") + "/"]
 
 

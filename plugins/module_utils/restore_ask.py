@@ -1,0 +1,158 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every restore is asked: from where, which point, which part, and whether to start."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import Iterator, Tuple
+
+from .b2_errors import B2Denied
+from .commands_night import prepared_state
+from .config import Config, Source, load_config, parse_config
+from .errors import BackupError, ConfigError, LockHeld
+from .journal import Journal
+from .lock import RunLock
+from .manifest_apply import ApplyProgress
+from .progress import ProgressBar, human_bytes
+from .rclone import Rclone
+from .remote_conf import read_remote
+from .restore import Watchers
+from .restore_select import Selected, Wish
+from .runner import SubprocessRunner
+from .upload import cancel_unfinished
+
+# The board's Ethernet (DESIGN, "For whom"): no restore to it is faster than this.
+LINK_BYTES_PER_SECOND = 100e6 / 8
+# rclone makes about 100 calls a second to B2 (DESIGN, "What we measured"), one a small file.
+FILES_PER_SECOND = 100.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where a restore reads from. *is_board*: with the configuration of the host itself, and not
+    only with an rclone.conf on some other machine; *sources* are empty there."""
+
+    config: Config
+    rclone: Rclone
+    is_board: bool
+    sources: Tuple[Source, ...]
+
+
+def open_asked(arguments: argparse.Namespace) -> Asked:
+    """The configuration: this host's, or with ``--rclone-config`` any machine's."""
+    conf = getattr(arguments, "rclone_config", None)
+    if not conf:
+        config = load_config(arguments.config)
+        return Asked(config, Rclone(config.rclone, SubprocessRunner()), True, config.sources)
+    remote = read_remote(conf, "b2-backup", "b2-encrypted")
+    config = parse_config(
+        {
+            "host": remote.prefix or "restore",
+            "bucket": remote.bucket,
+            "host_prefix": remote.prefix or "restore",
+            "rclone": {"config": conf, "binary": arguments.rclone},
+            # The program restores here, and captures nothing.
+            "sources": [{"tree": "none", "paths": ["/nonexistent"]}],
+        },
+        conf,
+    )
+    return Asked(config, Rclone(config.rclone, SubprocessRunner()), False, ())
+
+
+def wanted_point(arguments: argparse.Namespace) -> str:
+    """The point a person means by POINT and DATE."""
+    if arguments.point == "weekly":
+        raise ConfigError(
+            "this version makes no weekly points",
+            "Every night is kept: name one with daily DATE, or a time",
+        )
+    if arguments.date is None:
+        return str(arguments.point)
+    if arguments.point != "daily":
+        raise ConfigError(f"'{arguments.date}' is one argument too many", "Say daily DATE")
+    return str(arguments.date)
+
+
+def wish_of(arguments: argparse.Namespace) -> Wish:
+    """The part a person means by ``--tree``, ``--volume`` and ``--path``."""
+    return Wish(tuple(arguments.tree), tuple(arguments.volume), tuple(arguments.path))
+
+
+def expected_seconds(selected: Selected) -> float:
+    """How long a download takes at best: the link's rate, or the calls that small files cost."""
+    return max(
+        selected.download_bytes / LINK_BYTES_PER_SECOND,
+        selected.download_files / FILES_PER_SECOND,
+    )
+
+
+def ask(arguments: argparse.Namespace, *lines: str) -> None:
+    """Say what is about to happen and ask; returns when it may.
+
+    Raises :class:`BackupError` for a no, :class:`ConfigError` when nobody is there to ask.
+    """
+    sys.stderr.write("\n  ".join(_shown(line) for line in lines) + "\n")
+    if arguments.yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "nobody is there to ask whether to start", "Add --yes for an unattended restore"
+        )
+    sys.stderr.write("Start? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise BackupError("not started", "Nothing was changed")
+
+
+@contextlib.contextmanager
+def bars(selected: Selected) -> Iterator[Watchers]:
+    """Progress for a person: the download, then the check of what came."""
+    download = ProgressBar(sys.stderr, "restore", selected.download_bytes)
+    check = ProgressBar(sys.stderr, "check")
+
+    def checked(progress: ApplyProgress) -> None:
+        check.draw(progress.verified_bytes, selected.bytes, human_bytes(progress.verified_bytes))
+
+    try:
+        yield Watchers(download.transfer, checked)
+    finally:
+        download.end()
+
+
+def settle_unfinished(asked: Asked, journal: Journal, has_lock: bool = False) -> None:
+    """Cancel unfinished large uploads: each hides the good version of its file.
+
+    Only the host that uploads may do that, and only while no night is under way there; anywhere
+    else they are named.
+    """
+    config = asked.config
+    client = read_remote(
+        config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote
+    ).client()
+    if not asked.is_board:
+        pending = list(client.list_unfinished_large_files(config.bucket, f"{config.host_prefix}/"))
+        if pending:
+            journal.warning(
+                f"{len(pending)} uploads are unfinished; when files are missing below, run "
+                "restore-from-b2.sh on the board, or a night there, and try again"
+            )
+        return
+    try:
+        with contextlib.ExitStack() as stack:
+            if not has_lock:
+                stack.enter_context(RunLock(prepared_state(config).lock))
+            cancel_unfinished(config, client, journal)
+    except LockHeld as error:
+        journal.warning(f"unfinished uploads are left alone: {error.message}")
+    except B2Denied as error:
+        # A key for restores only (listFiles, readFiles) may list them but not cancel them.
+        journal.warning(f"unfinished uploads can't be cancelled with this key: {error.message}")
+
+
+def _shown(line: str) -> str:
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,63 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finish what somebody downloaded with plain rclone: no key, no configuration, no network."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional, Sequence
+
+from .config import Source
+from .errors import BackupError
+from .journal import Journal
+from .manifest_apply import apply_manifest
+from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in
+from .restore_points import DAILY_DIRECTORY, POINTS_DIRECTORY, choose_point
+from .restore_select import Chooser, Wish, measure
+
+
+def apply_downloaded(
+    directory: str,
+    wanted: str,
+    wish: Wish,
+    journal: Journal,
+    *,
+    sources: Sequence[Source] = (),
+    watchers: Optional[Watchers] = None,
+) -> RestoreResult:
+    """Make ``DIRECTORY/daily`` the tree that was; *directory* holds a copy of the crypt remote.
+
+    *wanted* names the point as in a restore. A plain copy brings the newest night's bytes: for
+    an older one, ``rclone copy --b2-version-at`` its seal's time. Can be repeated. Raises
+    :class:`BackupError` when files are missing or damaged, and when *directory* is no such copy.
+    """
+    points = os.path.join(directory, POINTS_DIRECTORY)
+    daily = os.path.join(directory, DAILY_DIRECTORY)
+    for needed in (points, daily):
+        if not os.path.isdir(needed):
+            raise BackupError(
+                f"{directory} is no copy of the crypt remote: it has no {needed}",
+                f"Make one with: rclone copy b2-encrypted: {directory}",
+            )
+    seals = {seal.id: seal for seal in seals_in(points)}
+    seal = seals[choose_point(sorted(seals), wanted)]
+    manifest = os.path.join(directory, seal.manifest.path)
+    if not os.path.exists(manifest):
+        raise BackupError(
+            f"{manifest}, the manifest of {seal.id}, is not there",
+            f"Fetch it with: rclone copyto b2-encrypted:{seal.manifest.path} {manifest}",
+        )
+    check_sealed(manifest, seal)
+    chooser = Chooser(wish, sources)
+    measure(manifest, chooser)
+    journal.step("apply")
+    applied = apply_manifest(
+        manifest,
+        daily,
+        select=None if wish.is_whole else chooser,
+        on_progress=watchers.apply if watchers else None,
+    )
+    if not applied.is_complete:
+        raise incomplete(seal, daily, applied)
+    return RestoreResult(seal, daily, applied, 1)
