@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python
 	"$$p" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info < (3, 11))' \
 	2>/dev/null && { command -v "$$p"; break; }; done)
 
-.PHONY: help setup demo demo-clean test lint format
+.PHONY: help setup demo demo-clean test lint format bench faults
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,8 @@ help:
 	@echo "make demo-clean  remove what the demo made"
 	@echo "make test        every check (STAGES=\"lint units\": only these)"
 	@echo "make lint        the linters alone"
+	@echo "make bench       downtime, memory and calls, side by side with the plain script (BENCH=\"downtime\")"
+	@echo "make faults      kill -9, lost power and lost Docker at every step, with real containers"
 	@echo "make format      let ruff format the Python code"
 	@echo "make setup       install what the others need, and nothing else"
 
@@ -39,6 +41,13 @@ test: python
 
 lint: python
 	@$(run) tools.run_tests lint
+
+bench: python
+	@$(run) tools.bench $(BENCH)
+
+faults: python
+	@$(run) tools.setup docker
+	@.venv/bin/python -m pytest -q tests/integration/test_*kill_matrix.py tests/integration/test_capture_engine_restart.py
 
 format: python
 	@$(run) tools.setup lint
