@@ -93,11 +93,12 @@ class DockerClient:
             except DockerError as error:
                 # While it starts, the socket is missing, refuses, or answers with a 5xx.
                 if time.monotonic() >= deadline:
-                    raise DockerUnreachable(
+                    # pylint does not see what DockerError is derived from.
+                    raise DockerUnreachable(  # pylint: disable=bad-exception-cause
                         f"Docker does not answer at {self.socket_path} "
                         f"after {timeout_seconds:g} s: {error.message}",
                         "See 'systemctl status docker'",
-                    ) from error  # pylint: disable=bad-exception-cause  # it can't see its base
+                    ) from error
                 time.sleep(REACHABLE_POLL_SECONDS)
 
     def list_ids(self) -> List[str]:
