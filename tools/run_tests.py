@@ -48,10 +48,18 @@ def main(words: Sequence[str]) -> int:
 
 
 def _lanes() -> list[list[Stage]]:
-    """Return the lanes: the one that waits for containers, and the one that does not."""
+    """Return the lanes: emulation in the first, all else in the second, about as long.
+
+    The integration tests come last, when the set-up of the containers is surely done.
+    """
     return [
-        [*molecule.stages(), python_tests.integration_stage()],
-        [*lint.stages(), *ansible_test.stages(), python_tests.standin_stage()],
+        molecule.stages(),
+        [
+            *lint.stages(),
+            *ansible_test.stages(),
+            python_tests.standin_stage(),
+            python_tests.integration_stage(),
+        ],
     ]
 
 
