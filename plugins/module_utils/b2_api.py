@@ -90,6 +90,7 @@ class B2Client:
         timeout_seconds: float = TIMEOUT_SECONDS,
         attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.key_id = key_id
         self.endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
@@ -97,6 +98,9 @@ class B2Client:
         self.attempts = attempts
         self._key = key
         self._sleep = sleep
+        self._clock = clock
+        # How far B2's clock was ahead in its newest answer, in seconds; None: not told.
+        self.clock_skew_seconds: Optional[float] = None
         self._authorization: Optional[Authorization] = None
         # Without the handler that follows redirects: B2 has none, and one would carry the token
         # to another host. Proxies are taken from the environment, as rclone does.
@@ -127,13 +131,11 @@ class B2Client:
             f"{self.endpoint}/b2api/{API_VERSION}/b2_authorize_account",
             headers={"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")},
         )
-        asked_at = time.time()
         try:
-            answer, headers = self._send("b2_authorize_account", request)
+            answer = self._send("b2_authorize_account", request)
         except B2Denied as error:
             raise B2BadKey(self.key_id, error.status, error.code) from error
-        skew = _clock_skew(headers.get("Date"), (asked_at + time.time()) / 2)
-        self._authorization = _read_authorization(answer, skew, self.endpoint)
+        self._authorization = _read_authorization(answer, self.clock_skew_seconds, self.endpoint)
         return self._authorization
 
     def bucket_id(self, bucket: str) -> str:
@@ -183,6 +185,10 @@ class B2Client:
             {"nextFileId": "startFileId"},
         )
 
+    def hide_file(self, bucket: str, name: str) -> None:
+        """Hide a file; its versions stay for as long as the lifecycle rule says."""
+        self.call("b2_hide_file", {"bucketId": self.bucket_id(bucket), "fileName": name})
+
     def cancel_large_file(self, file_id: str) -> None:
         """Cancel an unfinished large file and free its parts (needs writeFiles)."""
         self.call("b2_cancel_large_file", {"fileId": file_id})
@@ -210,7 +216,7 @@ class B2Client:
                 headers={"Authorization": allowed.token, "Content-Type": "application/json"},
             )
             try:
-                return self._send(name, request)[0]
+                return self._send(name, request)
             except B2Denied as error:
                 if renewed or error.code not in ("expired_auth_token", "bad_auth_token"):
                     raise
@@ -240,10 +246,8 @@ class B2Client:
             for key, parameter in next_keys.items():
                 parameters[parameter] = answer.get(key)
 
-    def _send(
-        self, name: str, request: urllib.request.Request
-    ) -> Tuple[Dict[str, Any], http.client.HTTPMessage]:
-        """One call with its retries; the answer's JSON and headers."""
+    def _send(self, name: str, request: urllib.request.Request) -> Dict[str, Any]:
+        """One call with its retries; the answer's JSON."""
         pause_seconds = BACKOFF_FIRST_SECONDS
         for attempt in range(1, self.attempts + 1):
             try:
@@ -258,9 +262,8 @@ class B2Client:
             self._sleep(min(wait_seconds, BACKOFF_LIMIT_SECONDS))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _send_once(
-        self, name: str, request: urllib.request.Request
-    ) -> Tuple[Dict[str, Any], http.client.HTTPMessage]:
+    def _send_once(self, name: str, request: urllib.request.Request) -> Dict[str, Any]:
+        asked_at = self._clock()
         # "from None" below: the original exceptions may carry the request and its headers.
         try:
             with self._opener.open(request, timeout=self.timeout_seconds) as response:
@@ -280,7 +283,8 @@ class B2Client:
         answer = _json_object(raw)
         if answer is None:
             raise B2Unreachable(self._host(request), "the answer is not B2's JSON")
-        return answer, headers
+        self.clock_skew_seconds = _clock_skew(headers.get("Date"), (asked_at + self._clock()) / 2)
+        return answer
 
     @staticmethod
     def _host(request: urllib.request.Request) -> str:

@@ -12,7 +12,7 @@ import argparse
 import sys
 from typing import Any, Callable, Optional, Sequence
 
-from . import commands_night, commands_restore
+from . import commands_night, commands_points, commands_restore
 from .config import CONFIG_PATH
 from .errors import EXIT_FAILED, BackupError
 from .signals import signals_raise
@@ -58,12 +58,16 @@ def _parser() -> argparse.ArgumentParser:
         commands, "restore", commands_restore.restore, "list restore points, or restore one"
     )
     restore.add_argument(
-        "point", nargs="?", help="daily, or a time such as 2026-11-22T02:00Z; nothing lists them"
+        "point",
+        nargs="?",
+        help="daily, weekly, or a time such as 2026-11-22T02:00Z; nothing lists them",
     )
-    restore.add_argument("date", nargs="?", help="with daily: the night of that date")
+    restore.add_argument("date", nargs="?", help="with daily or weekly: the point of that date")
     _add_restore_options(restore)
 
-    _add(commands, "snapshots", commands_restore.snapshots, "list the restore points")
+    _add(commands, "snapshots", commands_points.snapshots, "list the restore points")
+    prune = _add(commands, "prune", commands_points.prune, "remove restore points that are too old")
+    prune.add_argument("--dry-run", action="store_true", help="remove nothing, tell what and why")
     _add(
         commands,
         "verify",

@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands around restore points: snapshots, restore, verify."""
+"""The commands that read restore points: restore and verify."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import os
 import sys
 import tempfile
 import time
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator
 
 from .answers import answer, say
 from .commands_in_place import compare, in_place
-from .commands_replaced import forget, list_replaced, say_replaced
+from .commands_points import snapshots
+from .commands_replaced import forget, list_replaced
 from .config import load_config
 from .errors import EXIT_OK, EXIT_WARNINGS, ConfigError
 from .logs import RunLog, stream_handler
@@ -32,7 +33,6 @@ from .restore import (
     find_point,
     finish_target,
     free_bytes_at,
-    read_seals,
     restore_point,
 )
 from .restore_ask import (
@@ -48,21 +48,6 @@ from .restore_ask import (
 from .restore_downloaded import apply_downloaded
 from .restore_points import Seal
 from .restore_select import Chooser, Selected, measure
-
-
-def snapshots(arguments: argparse.Namespace) -> int:
-    """List the restore points in the bucket, oldest first."""
-    asked = open_asked(arguments)
-    seals = read_seals(asked.rclone)
-    if arguments.json:
-        answer([_seal_told(seal) for seal in seals])
-    elif not seals:
-        say("no night has been sealed yet")
-    else:
-        _say_table(seals)
-    if not arguments.json and asked.is_board:
-        say_replaced(asked.config)
-    return EXIT_OK
 
 
 def restore(arguments: argparse.Namespace) -> int:
@@ -170,14 +155,14 @@ def _into_target(
 def _downloaded(arguments: argparse.Namespace) -> int:
     log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
     wanted = wanted_point(arguments) if arguments.point else "daily"
-    bar = ProgressBar(sys.stderr, "check")
+    meter = ProgressBar(sys.stderr, "check")
     started = time.monotonic()
     try:
         result = apply_downloaded(
             os.path.abspath(arguments.from_downloaded), wanted, wish_of(arguments), log
         )
     finally:
-        bar.end()
+        meter.end()
     _say_restored(arguments, log, result, time.monotonic() - started)
     log.close()
     return EXIT_WARNINGS if log.warnings else EXIT_OK
@@ -199,31 +184,6 @@ def _say_restored(
         f"{result.applied.verified_files} files, "
         f"{human_bytes(result.applied.verified_bytes)}, every checksum right"
     )
-
-
-def _say_table(seals: Sequence[Seal]) -> None:
-    say(f"{'point':<18}{'kind':<8}{'files':>10}{'size':>12}  sealed")
-    for seal in seals:
-        total = seal.total
-        say(
-            f"{seal.id:<18}{'daily':<8}{total.files:>10}{human_bytes(total.bytes):>12}  "
-            f"{seal.sealed_at}"
-        )
-    say("restore one with: restore-from-b2.sh daily [DATE] --target DIR")
-
-
-def _seal_told(seal: Seal) -> Dict[str, Any]:
-    total = seal.total
-    return {
-        "id": seal.id,
-        "kind": "daily",
-        "host": seal.host,
-        "started_at": seal.started_at,
-        "sealed_at": seal.sealed_at,
-        "files": total.files,
-        "bytes": total.bytes,
-        "trees": {tree: dataclasses.asdict(amount) for tree, amount in seal.trees.items()},
-    }
 
 
 def _result_told(result: RestoreResult) -> Dict[str, Any]:

@@ -26,6 +26,11 @@ GIBIBYTE_BYTES = 1024**3
 
 DUMP_KINDS = ("postgres", "mysql", "sqlite", "command")
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WEEKLY_MODES = ("reference", "copy")
+_WEEKDAY = re.compile("[0-6]|" + "|".join(WEEKDAYS))
+DAYS_PER_WEEK = 7
+
 # Every tree is a directory name in staging and in the bucket.
 _TREE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -134,6 +139,46 @@ class Guards:
     shrink_percent_max: int = field(default=50, metadata={"minimum": 1, "maximum": 100})
     minimum_free_bytes: int = field(default=GIBIBYTE_BYTES, metadata={"minimum": 0})
     minimum_free_percent: int = field(default=5, metadata={"minimum": 0, "maximum": 99})
+    delete_percent_max: int = field(default=50, metadata={"minimum": 1, "maximum": 100})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """How the bucket is brought to what was captured.
+
+    A night sends what changed since the last sealed one; after *reconcile_days*, and after every
+    night that did not end well, the whole bucket is listed and compared.
+    """
+
+    reconcile_days: int = field(default=7, metadata={"minimum": 1, "maximum": 365})
+
+
+@dataclass(frozen=True)
+class Weekly:
+    """The weekly restore point: on which day, how, and for how many weeks it is kept."""
+
+    enabled: bool = True
+    weekday: str = field(
+        default="sunday",
+        metadata={"pattern": _WEEKDAY, "expected": "0 (Monday) to 6, or a day's English name"},
+    )
+    mode: str = field(default="reference", metadata={"choices": WEEKLY_MODES})
+    keep_weeks: int = field(default=4, metadata={"minimum": 1})
+
+    @property
+    def weekday_number(self) -> int:
+        """The day as Python counts: Monday is 0."""
+        return int(self.weekday) if self.weekday.isdigit() else WEEKDAYS.index(self.weekday)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long restore points are kept. *history_days* is what the bucket's lifecycle rule keeps
+    of replaced and hidden versions: no night can be restored beyond it."""
+
+    daily_days: int = field(default=30, metadata={"minimum": 1})
+    keep_at_least: int = field(default=7, metadata={"minimum": 1})
+    history_days: int = field(default=30, metadata={"minimum": 1})
 
 
 @dataclass(frozen=True)
@@ -150,6 +195,9 @@ class Config:
     containers: Containers = field(default_factory=Containers)
     capture: Capture = field(default_factory=Capture)
     guards: Guards = field(default_factory=Guards)
+    upload: Upload = field(default_factory=Upload)
+    weekly: Weekly = field(default_factory=Weekly)
+    retention: Retention = field(default_factory=Retention)
 
 
 def load_config(path: str = CONFIG_PATH) -> Config:
@@ -178,6 +226,7 @@ def parse_config(raw: object, path: str = CONFIG_PATH) -> Config:
         config = _build(Config, raw, "")
         _check_trees(config.sources)
         _check_dumps(config.containers.dumps)
+        _check_retention(config)
     except _KeyProblem as problem:
         where = f"key '{problem.key}'" if problem.key else "the file"
         raise ConfigError(
@@ -267,6 +316,24 @@ def _check_dumps(dumps: Tuple[Dump, ...]) -> None:
             raise _KeyProblem(
                 f"containers.dumps[{index}].{name}", f"is missing: a {dump.kind} dump needs it"
             )
+
+
+def _check_retention(config: Config) -> None:
+    history_days = config.retention.history_days
+    if config.retention.daily_days > history_days:
+        raise _KeyProblem(
+            "retention.daily_days",
+            f"must be at most retention.history_days ({history_days}): older nights can't be "
+            f"restored, not {config.retention.daily_days}",
+        )
+    weekly = config.weekly
+    if weekly.mode == "reference" and weekly.keep_weeks * DAYS_PER_WEEK > history_days:
+        raise _KeyProblem(
+            "weekly.keep_weeks",
+            f"must be at most {history_days // DAYS_PER_WEEK} with weekly.mode reference: such a "
+            f"point lives on the version history of {history_days} days; take mode copy to keep "
+            f"it longer, not {weekly.keep_weeks}",
+        )
 
 
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false"}

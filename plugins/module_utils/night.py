@@ -9,22 +9,28 @@ which the parts do their work, and what happens when one of them fails.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import posixpath
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Optional
+from datetime import date
+from typing import Any, Callable, Dict, List, Optional, Sequence
 from urllib.parse import urlsplit
 
+from .bucket_state import BucketState
 from .capture import CaptureResult, run_capture
+from .clock import Clock
 from .config import Config
 from .container_sequence import recover
 from .docker_api import DockerClient
-from .errors import BackupError
+from .errors import BackupError, Interrupted
 from .files import write_atomically
 from .logs import RunLog
 from .manifest_carrier import plan_carriers
 from .manifest_links import link_window, read_link_windows
 from .manifest_walk import write_manifest
 from .names import wait_for_names
+from .point_store import PointStore
 from .preflight import (
     TreeSize,
     check_clock,
@@ -35,16 +41,21 @@ from .preflight import (
     sizes_told,
 )
 from .progress import ProgressBar, human_bytes
+from .prune import judge, prune
 from .rclone import Rclone
 from .record import RunRecord, Stopwatch
 from .remote_conf import read_remote
 from .remote_count import newest_seal
-from .remote_proof import prove_auth
-from .restore_points import Seal, parse_seal
+from .remote_proof import AuthProof, prove_auth
+from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .runner import Runner
+from .seal import seal_night
 from .state_files import StateFiles
 from .stopped_set import StoppedSet
-from .upload import cancel_unfinished, check_count, plan_upload, seal_night, upload_staging
+from .upload import Uploader, cancel_unfinished, check_count, plan_upload
+from .weekly_local import LocalWeeklies
+from .weekly_points import date_of, is_due, local_date, weeklies_of, weekly_name
+from .weekly_remote import make_weekly
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.
 NAMES_TIMEOUT_SECONDS = 120.0
@@ -68,6 +79,7 @@ class Night:
     log: RunLog
     options: NightOptions
     record: RunRecord
+    clock: Clock = field(default_factory=Clock)
     sizes: Dict[str, TreeSize] = field(default_factory=dict)
     before: Optional[Seal] = None
 
@@ -76,7 +88,14 @@ class Night:
         self.rclone = Rclone(self.config.rclone, self.runner, self._rclone_says)
         rclone = self.config.rclone
         self.remote = read_remote(rclone.config, rclone.raw_remote, rclone.crypt_remote)
-        self.client = self.remote.client()
+        self.client = self.remote.client(sleep=self.clock.sleep, clock=self.clock.now)
+        self.local = LocalWeeklies(self.config, self.runner)
+        self.today = local_date(self.record.started_epoch_seconds)
+        self.point_names: List[str] = []
+        self.store = PointStore(self.rclone, self.client, self.remote)
+        self.bucket = BucketState(
+            self.state, f"{self.client.endpoint} {self.remote.bucket}/{self.remote.prefix}"
+        )
 
     def run(self) -> None:
         """Do the night; raises whatever ended it. Containers are up again in every case."""
@@ -91,10 +110,14 @@ class Night:
             return
         with Stopwatch(self.record, "manifest"):
             self._describe()
+        with Stopwatch(self.record, "snapshot"):
+            self._snapshot()
         with Stopwatch(self.record, "upload"):
             self._upload()
         with Stopwatch(self.record, "seal"):
-            self._seal()
+            seal = self._seal()
+        with Stopwatch(self.record, "points"):
+            self._tend_points(seal)
 
     def _recover(self) -> None:
         self.log.step("recover")
@@ -111,10 +134,9 @@ class Night:
     def _preflight(self) -> None:
         self.log.step("preflight")
         check_ssd(self.config, write_probe=not self.options.dry_run)
-        proof = prove_auth(self.remote, self.rclone, self.client)
+        proof = self._prove_remote()
         for warning in proof.warnings:
             self.log.warning(warning)
-        self.before = self._last_seal()
         check_clock(proof.clock_skew_seconds, self.before, self.record.started_epoch_seconds)
         for source in self.config.sources:
             self.sizes[source.tree] = measure_tree(self.config, source, self.runner)
@@ -124,15 +146,24 @@ class Night:
         if not self.options.dry_run:
             cancel_unfinished(self.config, self.client, self.log)
 
-    def _last_seal(self) -> Optional[Seal]:
-        """The last sealed night: what this host wrote, or on a new board the bucket's newest."""
+    def _prove_remote(self) -> AuthProof:
+        """Prove key and passwords, and find the last sealed night: what this host wrote, or on a
+        new board the bucket's newest."""
         if os.path.exists(self.state.last_seal):
             with open(self.state.last_seal, encoding="utf-8") as stream:
-                return parse_seal(stream.read(), self.state.last_seal)
-        seal = newest_seal(self.rclone)
-        if seal is not None and not self.options.dry_run:
-            write_atomically(self.state.last_seal, seal.to_json().encode("utf-8"))
-        return seal
+                self.before = parse_seal(stream.read(), self.state.last_seal)
+            # Finding its name proves the passwords too, for half the calls.
+            proof = prove_auth(self.remote, None, self.client)
+            self.point_names = self.store.points()
+            if posixpath.basename(seal_path(self.before.id)) in self.point_names:
+                return proof
+        proof = prove_auth(self.remote, self.rclone, self.client)
+        self.point_names = self.store.points()
+        if self.before is None:
+            self.before = newest_seal(self.rclone)
+            if self.before is not None and not self.options.dry_run:
+                write_atomically(self.state.last_seal, self.before.to_json().encode("utf-8"))
+        return proof
 
     def _capture(self) -> None:
         result = run_capture(self.config, self.runner, self.log, dry_run=self.options.dry_run)
@@ -169,37 +200,66 @@ class Night:
             "carriers": carriers.carriers,
         }
 
+    def _snapshot(self) -> None:
+        """On its day, the weekly snapshot on the SSD; without one the night goes on."""
+        names = self.local.names()
+        nights = [self.before.id] if self.before else []
+        if not self._is_weekly_due([date_of(name) for name in names], nights):
+            return
+        self.log.step("snapshot")
+        name = weekly_name(self.today)
+        try:
+            self.local.make(name)
+        except Interrupted:
+            raise
+        except (BackupError, OSError) as error:
+            self.log.warning(f"the snapshot {name} on the SSD could not be made: {error}")
+            return
+        self.log.info(f"snapshot {name} made of hard links")
+        self.record.details["snapshot"] = name
+
+    def _is_weekly_due(self, dates: Sequence[date], nights: Sequence[str]) -> bool:
+        weekly = self.config.weekly
+        return weekly.enabled and is_due(self.today, weekly.weekday_number, dates, nights)
+
     def _upload(self) -> None:
         self.log.step("upload")
         host = urlsplit(self.client.endpoint).hostname
         if host is not None:
             wait_for_names(host, NAMES_TIMEOUT_SECONDS, self.log)
-        self.plan = plan_upload(self.state.manifest, self.state.upload_list)
-        bar = self.options.progress("upload") if self.options.progress else None
-        try:
-            result = upload_staging(
-                self.config,
-                self.rclone,
-                self.plan,
-                self.state.upload_list,
-                bar.transfer if bar else None,
-            )
-        finally:
-            if bar:
-                bar.end()
-        self.log.info(
-            f"upload: {result.stats.transfers} files, {human_bytes(result.stats.bytes)} sent, "
-            f"{result.stats.deletes} hidden"
+        self.plan = plan_upload(self.state.manifest)
+        held = self.bucket.held()
+        self.reconciled_epoch_seconds = held.reconciled_epoch_seconds if held else 0.0
+        meter = self.options.progress("upload") if self.options.progress else None
+        uploader = Uploader(
+            self.config,
+            self.rclone,
+            self.bucket,
+            self.log,
+            before=self.before.upload if self.before else None,
+            accept_shrink=self.options.accept_shrink,
+            on_progress=meter.transfer if meter else None,
         )
-        self.record.details["upload"] = {
-            "files": result.stats.transfers,
-            "bytes": result.stats.bytes,
-            "hidden": result.stats.deletes,
-        }
+        started_epoch_seconds = self.clock.now()
+        try:
+            sent = uploader.upload(self.plan, started_epoch_seconds)
+        finally:
+            if meter:
+                meter.end()
+        if sent.reconciled:
+            self.reconciled_epoch_seconds = started_epoch_seconds
+        self.log.info(
+            f"upload: {sent.files} files, {human_bytes(sent.bytes)} sent, {sent.hidden} hidden"
+        )
+        self.record.details["upload"] = dataclasses.asdict(sent)
 
-    def _seal(self) -> None:
+    def _seal(self) -> Seal:
         self.log.step("count")
-        check_count(self.rclone, self.plan.upload)
+        try:
+            check_count(self.rclone, self.plan.upload)
+        except BackupError:
+            self.bucket.changing()
+            raise
         self.log.step("seal")
         seal = seal_night(
             self.config,
@@ -209,11 +269,55 @@ class Night:
             self.plan,
             self.record.id,
             self.record.started_epoch_seconds,
+            self.clock,
+            self.store,
         )
+        self.point_names.append(posixpath.basename(seal_path(seal.id)))
+        self.bucket.sealed(self.reconciled_epoch_seconds)
         self.record.point = seal.id
         self.log.info(
             f"sealed {seal.id}: {seal.total.files} files, {human_bytes(seal.total.bytes)}"
         )
+
+        return seal
+
+    def _tend_points(self, seal: Seal) -> None:
+        """Make the weekly point when it is due, then remove what is too old.
+
+        The night is sealed: what fails here is a warning, and nothing is removed after it.
+        """
+        try:
+            weekly_dates = [one.date for one in weeklies_of(self.point_names)]
+            if self._is_weekly_due(weekly_dates, ids_of_seals(self.point_names)):
+                self._make_weekly(seal)
+            self.log.step("prune")
+            verdicts = judge(self.config, self.point_names, self.local, self.today)
+            expired = prune(
+                verdicts, self.rclone, self.store, self.point_names, self.local, self.log
+            )
+        except Interrupted:
+            raise
+        except (BackupError, OSError) as error:
+            self.log.warning(f"the night is sealed, but {self.log.current_step} failed: {error}")
+            return
+        self.record.details["expired"] = [f"{one.kind} {one.name}" for one in expired]
+
+    def _make_weekly(self, seal: Seal) -> None:
+        self.log.step("weekly")
+        weekly = make_weekly(
+            self.config,
+            self.rclone,
+            self.store,
+            self.log,
+            seal,
+            self.today,
+            self.point_names,
+            self.clock,
+            self.client.clock_skew_seconds or 0.0,
+        )
+        self.point_names.append(posixpath.basename(weekly.path))
+        self.log.info(f"weekly point {weekly.name} ({self.config.weekly.mode})")
+        self.record.details["weekly"] = weekly.name
 
     def _rclone_says(self, level: str, message: str) -> None:
         if level in ("error", "critical"):

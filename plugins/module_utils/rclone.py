@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
-from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from .b2_errors import B2BadKey
 from .config import Rclone as RcloneConfig
@@ -35,6 +35,8 @@ from .runner import Runner
 
 STATS_SECONDS = 10
 PROGRESS_SECONDS = 1
+# rclone 1.75 takes no more at once.
+CRYPTDECODE_NAMES_MAX = 10
 # With a revoked key rclone goes on trying for hours: ask B2 after this long without progress.
 KEY_CHECK_SECONDS = 60.0
 
@@ -146,6 +148,7 @@ class Rclone:
         exclude: Sequence[str] = (),
         no_traverse: bool = False,
         no_check_dest: bool = False,
+        retries: Optional[int] = None,
         dry_run: bool = False,
         fast_list: bool = True,
         on_progress: Optional[Callable[[TransferStats], None]] = None,
@@ -158,6 +161,9 @@ class Rclone:
         *version_at* (RFC 3339) reads the bucket as it was then. *files_from* names a file
         written by :func:`write_file_list`: only those are looked at. Between two paths of the
         same crypt remote the copy is made by B2 and sends no bytes.
+
+        *no_traverse* lists nothing and *no_check_dest* sends every file that is named; each of
+        the *retries* (rclone's attempts in all) would then send everything once more.
         """
         options = [f"--exclude={pattern}" for pattern in exclude]
         if version_at:
@@ -169,12 +175,41 @@ class Rclone:
         if no_check_dest:
             options.append("--no-check-dest")
         return self._transfer(
-            ["copy", *options, source, destination], dry_run, fast_list, on_progress
+            ["copy", *options, source, destination], dry_run, fast_list, on_progress, retries
         )
 
-    def copyto(self, source: str, destination: str, *, version_at: str = "") -> RcloneResult:
-        """Copy one file to an exact name, always; :class:`RcloneNotFound` without a source."""
+    def delete_listed(self, destination: str, files_from: str) -> RcloneResult:
+        """Hide the files named in *files_from* (see :func:`write_file_list`) below *destination*.
+
+        B2 keeps their versions. What is not there is no error. Lists nothing: a class B and a
+        free call a file.
+        """
+        return self._run(
+            ["delete", "--no-traverse", f"--files-from-raw={files_from}", destination],
+            f"hiding files below {destination}",
+        )
+
+    def delete_all(self, destination: str) -> RcloneResult:
+        """Hide every file below *destination*; nothing there is no error."""
+        try:
+            return self._run(
+                ["delete", "--fast-list", destination], f"hiding {destination}", quiet=True
+            )
+        except RcloneError as error:
+            if _directory_missing(error) and error.result is not None:
+                return error.result
+            raise
+
+    def copyto(
+        self, source: str, destination: str, *, version_at: str = "", no_check_dest: bool = False
+    ) -> RcloneResult:
+        """Copy one file to an exact name, always; :class:`RcloneNotFound` without a source.
+
+        *no_check_dest* saves the question whether *destination* exists.
+        """
         options = [f"--b2-version-at={version_at}"] if version_at else []
+        if no_check_dest:
+            options.append("--no-check-dest")
         command = ["copyto", "--ignore-times", *options, source, destination]
         return _something(self._run(command, f"copying {source}"), source)
 
@@ -202,6 +237,20 @@ class Rclone:
                 return []
             raise
         return sorted(row[0] for row in csv.reader(result.stdout.splitlines(keepends=True)))
+
+    def encrypted_names(self, paths: Sequence[str]) -> Dict[str, str]:
+        """What the crypt remote calls each of *paths* (ASCII) in the bucket; asks nobody."""
+        told: Dict[str, str] = {}
+        for start in range(0, len(paths), CRYPTDECODE_NAMES_MAX):
+            names = paths[start : start + CRYPTDECODE_NAMES_MAX]
+            result = self._run(
+                ["cryptdecode", "--reverse", "--", self.crypt(), *names], "encrypting names"
+            )
+            # "NAME \t ENCRYPTED"
+            for line in result.stdout.splitlines():
+                name, _tab, encrypted = line.partition(" \t ")
+                told[name] = encrypted
+        return told
 
     def list_to(
         self, source: str, path: str, *, version_at: str = "", fast_list: bool = True
@@ -265,13 +314,14 @@ class Rclone:
         dry_run: bool,
         fast_list: bool,
         on_progress: Optional[Callable[[TransferStats], None]],
+        retries: Optional[int] = None,
     ) -> RcloneResult:
         if dry_run:
             command.insert(1, "--dry-run")
         if fast_list:
             command.insert(1, "--fast-list")
         what = f"rclone {command[0]} of {command[-2]} to {command[-1]}"
-        return self._run(command, what, on_progress=on_progress)
+        return self._run(command, what, on_progress=on_progress, retries=retries)
 
     def _run(
         self,
@@ -283,16 +333,20 @@ class Rclone:
         on_progress: Optional[Callable[[TransferStats], None]] = None,
         timeout_seconds: Optional[float] = None,
         low_level_retries: Optional[int] = None,
+        retries: Optional[int] = None,
         env: Optional[Mapping[str, str]] = None,
         empty_is_fine: bool = False,
         quiet: bool = False,
     ) -> RcloneResult:
         # quiet: what the caller may take for an answer ("not there") is no line in the log.
         stats_seconds = PROGRESS_SECONDS if on_progress is not None else STATS_SECONDS
+        # What follows "--" are names, which may begin with "-".
+        end = command.index("--") if "--" in command else len(command)
         argv = (
             self.config.binary,
-            *command,
-            *common_flags(self.config, stats_seconds, low_level_retries),
+            *command[:end],
+            *common_flags(self.config, stats_seconds, low_level_retries, retries),
+            *command[end:],
         )
         with StallWatch(
             self.config.stall_timeout_seconds,
@@ -334,7 +388,7 @@ class Rclone:
                 f"{what} made no progress for {self.config.stall_timeout_seconds} s and was ended"
                 + (f"; the last error was: {reader.last_message}" if reader.last_message else ""),
                 "Check that the key is still valid (lepotato_backup_b2_key) and the connection to "
-                "B2; rclone_stall_timeout_seconds sets how long it waits",
+                "B2; agent_rclone_stall_timeout_seconds sets how long it waits",
                 result,
             )
         missing = empty_is_fine and result.exit_code == 3

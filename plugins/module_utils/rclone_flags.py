@@ -23,7 +23,10 @@ IO_TIMEOUT = "5m"
 
 
 def common_flags(
-    config: RcloneConfig, stats_seconds: int, low_level_retries: Optional[int] = None
+    config: RcloneConfig,
+    stats_seconds: int,
+    low_level_retries: Optional[int] = None,
+    retries: Optional[int] = None,
 ) -> List[str]:
     """What every command gets; *stats_seconds* is how often rclone tells its counters."""
     flags = [
@@ -36,7 +39,7 @@ def common_flags(
         f"--checkers={config.checkers}",
         "--buffer-size=0",
         f"--b2-chunk-size={config.chunk_size}",
-        f"--retries={RETRIES}",
+        f"--retries={retries or RETRIES}",
         f"--retries-sleep={RETRIES_SLEEP}",
         f"--low-level-retries={low_level_retries or LOW_LEVEL_RETRIES}",
         f"--contimeout={CONNECT_TIMEOUT}",

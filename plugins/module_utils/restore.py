@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -29,7 +28,6 @@ from .progress import human_bytes
 from .rclone import Rclone, write_file_list
 from .rclone_log import TransferStats
 from .restore_points import (
-    DAILY_DIRECTORY,
     POINTS_DIRECTORY,
     Seal,
     choose_point,
@@ -38,6 +36,7 @@ from .restore_points import (
     seal_path,
 )
 from .restore_select import Selected, Wish
+from .weekly_find import find_weekly
 
 # Kept in the target while a restore is under way: what is restored, and how to go on.
 WORK_DIRECTORY = ".lepotato-restore"
@@ -79,13 +78,6 @@ def point_ids(rclone: Rclone) -> List[str]:
     return ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
 
 
-def read_seals(rclone: Rclone) -> List[Seal]:
-    """Every seal in the bucket, oldest first; downloads one small object a night."""
-    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
-        rclone.copy(rclone.crypt(POINTS_DIRECTORY), directory)
-        return seals_in(directory)
-
-
 def seals_in(directory: str) -> List[Seal]:
     """The seals among the files of *directory*, oldest first."""
     seals = []
@@ -97,6 +89,9 @@ def seals_in(directory: str) -> List[Seal]:
 
 def find_point(rclone: Rclone, wanted: str) -> Seal:
     """The seal of the night that *wanted* means (see :func:`.restore_points.choose_point`)."""
+    kind, _space, date = wanted.partition(" ")
+    if kind == "weekly":
+        return find_weekly(rclone, date)
     path = seal_path(choose_point(point_ids(rclone), wanted))
     return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8"), path)
 
@@ -197,7 +192,7 @@ def restore_point(
         journal.step("download")
         if count:
             rclone.copy(
-                rclone.crypt(DAILY_DIRECTORY),
+                rclone.crypt(seal.data),
                 target,
                 version_at=seal.version_at,
                 files_from=download_list,

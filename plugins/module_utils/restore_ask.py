@@ -67,10 +67,7 @@ def open_asked(arguments: argparse.Namespace) -> Asked:
 def wanted_point(arguments: argparse.Namespace) -> str:
     """The point a person means by POINT and DATE."""
     if arguments.point == "weekly":
-        raise ConfigError(
-            "this version makes no weekly points",
-            "Every night is kept: name one with daily DATE, or a time",
-        )
+        return f"weekly {arguments.date or ''}".strip()
     if arguments.date is None:
         return str(arguments.point)
     if arguments.point != "daily":

@@ -22,6 +22,7 @@ SEAL_VERSION = 1
 POINTS_DIRECTORY = "points"
 MANIFESTS_DIRECTORY = "manifests"
 DAILY_DIRECTORY = "daily"
+WEEKLY_DIRECTORY = "weekly"
 
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _END_OF_TIME = "99991231T235959Z"
@@ -61,6 +62,7 @@ class Seal:
     *version_at* is the server's time (RFC 3339, UTC) at which the bucket held exactly this
     night: what ``--b2-version-at`` takes. *trees* counts what was captured, *upload* the objects
     below ``daily/``, which are fewer: hard links travel once, links and directories not at all.
+    *data* is where the objects lie: an independent weekly copy has a directory of its own.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Seal:
     trees: Mapping[str, Amount]
     upload: Amount
     version: int = SEAL_VERSION
+    data: str = DAILY_DIRECTORY
 
     @property
     def total(self) -> Amount:
@@ -105,6 +108,7 @@ def parse_seal(text: str, name: str) -> Seal:
             trees={tree: Amount(**amount) for tree, amount in raw["trees"].items()},
             upload=Amount(**raw["upload"]),
             version=raw["version"],
+            data=raw.get("data", DAILY_DIRECTORY),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise BackupError(

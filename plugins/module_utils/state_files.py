@@ -36,6 +36,21 @@ class StateFiles:
         return os.path.join(self.directory, "upload.list")
 
     @property
+    def hide_list(self) -> str:
+        """The paths that are hidden in the bucket tonight."""
+        return os.path.join(self.directory, "hide.list")
+
+    @property
+    def bucket(self) -> str:
+        """Whether the bucket holds what ``uploaded`` says (see :mod:`.bucket_state`)."""
+        return os.path.join(self.directory, "bucket.json")
+
+    @property
+    def uploaded(self) -> str:
+        """The manifest of the last sealed night."""
+        return os.path.join(self.directory, "uploaded.jsonl.gz")
+
+    @property
     def last_seal(self) -> str:
         """The newest seal this host wrote."""
         return os.path.join(self.directory, "last_seal.json")

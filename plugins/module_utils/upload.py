@@ -1,47 +1,49 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From staging to a sealed night: upload what the manifest names, count it, write the seal.
+"""From staging to the bucket: send what the manifest names, hide what it no longer names.
 
-The seal is the last object of a night. Before it is written the bucket is asked how many
-objects and bytes it holds, and unfinished large uploads are cancelled: they would hide good
-versions from the point-in-time reads that a restore makes.
+When this host knows what the bucket holds, only the difference is sent and nothing is listed:
+measured over 3,000 files with nothing changed, 0 calls instead of 40, and no memory for a
+listing. Otherwise rclone compares the whole bucket, which does not send again what is there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
-import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, Optional, Tuple
 
 from .b2_api import B2Client
+from .bucket_state import BucketState, Held
 from .config import Config
 from .errors import BackupError
-from .files import write_atomically
 from .journal import Journal
-from .manifest import FILE, content_path, to_text
+from .manifest import FILE, ManifestError, to_text
+from .manifest_carrier import DELETE, iter_upload_changes, iter_upload_paths
 from .manifest_file import read_entries
 from .rclone import Rclone, write_file_list
-from .rclone_log import RcloneResult, TransferStats
-from .restore_points import (
-    DAILY_DIRECTORY,
-    Amount,
-    ManifestReference,
-    Seal,
-    manifest_path,
-    parse_seal,
-    rfc3339,
-    seal_path,
+from .rclone_log import (
+    RcloneCapExceeded,
+    RcloneError,
+    RcloneNoSpace,
+    RcloneResult,
+    RcloneUnauthorized,
+    TransferStats,
 )
+from .restore_points import DAILY_DIRECTORY, Amount
 from .state_files import StateFiles
 
-HASH_CHUNK_BYTES = 1 << 20
+DAY_SECONDS = 86400
+# Nights don't start to the second, and a week must not become eight days.
+RECONCILE_EARLY_SECONDS = DAY_SECONDS // 2
 
-# The HTTP Date header has whole seconds, so B2's clock may be up to one second further.
-DATE_RESOLUTION_SECONDS = 1.0
+# A few files fewer in a small backup is a person tidying up.
+DELETE_FLOOR_FILES = 50
+
+# Errors that a full comparison would run into again.
+_FINAL_ERRORS = (RcloneCapExceeded, RcloneNoSpace, RcloneUnauthorized)
+
+OnProgress = Optional[Callable[[TransferStats], None]]
 
 
 @dataclass(frozen=True)
@@ -52,48 +54,170 @@ class UploadPlan:
     trees: Dict[str, Amount]
 
 
-def plan_upload(manifest: str, list_path: str) -> UploadPlan:
-    """Write the list of paths that travel and count them; one pass over the manifest."""
+@dataclass(frozen=True)
+class Sent:
+    """What an upload did: files and (encrypted) bytes sent, files hidden. *reconciled* says that
+    the whole bucket was compared."""
+
+    files: int
+    bytes: int
+    hidden: int
+    reconciled: bool
+
+
+def plan_upload(manifest: str) -> UploadPlan:
+    """Count what travels and what was captured; one pass over the manifest."""
     sent = _Counter()
     trees: Dict[str, _Counter] = {}
-
-    def travelling() -> Iterator[bytes]:
-        for entry in read_entries(manifest):
-            if entry.type != FILE:
-                continue
-            tree = to_text(entry.path.split(b"/", 1)[0])
-            trees.setdefault(tree, _Counter()).add(entry.size)
-            if entry.link is None:
-                sent.add(entry.size)
-                yield content_path(entry)
-
-    write_file_list(list_path, travelling())
+    for entry in read_entries(manifest):
+        if entry.type != FILE:
+            continue
+        tree = to_text(entry.path.split(b"/", 1)[0])
+        trees.setdefault(tree, _Counter()).add(entry.size)
+        if entry.link is None:
+            sent.add(entry.size)
     return UploadPlan(sent.amount, {tree: counter.amount for tree, counter in trees.items()})
 
 
-def upload_staging(
-    config: Config,
-    rclone: Rclone,
-    plan: UploadPlan,
-    list_path: str,
-    on_progress: Optional[Callable[[TransferStats], None]] = None,
-) -> RcloneResult:
-    """Make ``daily/`` in the bucket hold exactly the planned files.
+def reconcile_reason(held: Optional[Held], now: float, reconcile_days: int) -> str:
+    """Why the whole bucket must be compared tonight; "" when the difference is enough."""
+    if held is None:
+        return "the last upload did not end with a seal, or this host made none yet"
+    age_seconds = now - held.reconciled_epoch_seconds
+    if not 0 <= age_seconds < reconcile_days * DAY_SECONDS - RECONCILE_EARLY_SECONDS:
+        return f"the last comparison was {age_seconds / DAY_SECONDS:.0f} days ago"
+    return ""
 
-    What an interrupted night already sent is not sent again. Raises
-    :class:`.rclone_log.RcloneError`, or :class:`BackupError` when there is nothing to hold.
+
+def deletions_allowed(percent_max: int, before: Optional[Amount], accepted: bool) -> Optional[int]:
+    """How many files a night may hide at most; None when there is no limit."""
+    if before is None or accepted:
+        return None
+    return max(DELETE_FLOOR_FILES, before.files * percent_max // 100)
+
+
+class Uploader:
+    """Brings ``daily/`` in the bucket to what a manifest of staging says.
+
+    *before* is what the last sealed night had there, for the limit on deletions, which
+    *accept_shrink* lifts.
     """
-    if not plan.upload.files:
-        raise BackupError(
-            "staging holds no file at all",
-            "The sources must have been empty: nothing was changed in the bucket",
+
+    def __init__(
+        self,
+        config: Config,
+        rclone: Rclone,
+        bucket: BucketState,
+        journal: Journal,
+        *,
+        before: Optional[Amount],
+        accept_shrink: bool,
+        on_progress: OnProgress = None,
+    ) -> None:
+        self.config = config
+        self.rclone = rclone
+        self.bucket = bucket
+        self.journal = journal
+        self.state = StateFiles(config.paths.state)
+        self.on_progress = on_progress
+        self.delete_max = deletions_allowed(config.guards.delete_percent_max, before, accept_shrink)
+
+    def upload(self, plan: UploadPlan, now: float) -> Sent:
+        """Make ``daily/`` hold exactly the planned files.
+
+        What an interrupted night already sent is not sent again. Raises
+        :class:`.rclone_log.RcloneError`, or :class:`BackupError` when there is nothing to hold
+        or too much would be hidden.
+        """
+        if not plan.upload.files:
+            raise BackupError(
+                "staging holds no file at all",
+                "The sources must have been empty: nothing was changed in the bucket",
+            )
+        held = self.bucket.held()
+        reason = reconcile_reason(held, now, self.config.upload.reconcile_days)
+        if held is not None and not reason:
+            try:
+                return self._send_changes(held)
+            except _FINAL_ERRORS:
+                raise
+            except (RcloneError, ManifestError) as error:
+                reason = error.message
+        self.journal.info(f"comparing the whole bucket: {reason}")
+        return self._send_all()
+
+    def _send_changes(self, held: Held) -> Sent:
+        uploads, deletions = self._write_changes(held)
+        if self.delete_max is not None and deletions > self.delete_max:
+            raise self._too_many(f"{deletions} files of the bucket would be hidden")
+        if not uploads and not deletions:
+            return Sent(0, 0, 0, reconciled=False)
+        self.bucket.changing()
+        destination = self.rclone.crypt(DAILY_DIRECTORY)
+        stats = TransferStats()
+        if uploads:
+            # One attempt: a second one would send everything again. What failed is sent by the
+            # comparison that follows, which sends nothing twice.
+            stats = self.rclone.copy(
+                self.config.paths.daily,
+                destination,
+                files_from=self.state.upload_list,
+                no_traverse=True,
+                no_check_dest=True,
+                retries=1,
+                on_progress=self.on_progress,
+            ).stats
+            if stats.transfers < uploads:
+                raise RcloneError(f"only {stats.transfers} of {uploads} files were sent")
+        hidden = 0
+        if deletions:
+            hidden = self.rclone.delete_listed(destination, self.state.hide_list).stats.deletes
+        return Sent(stats.transfers, stats.bytes, hidden, reconciled=False)
+
+    def _write_changes(self, held: Held) -> Tuple[int, int]:
+        """Write both lists in one pass; returns how many files to send and to hide."""
+        deletions = 0
+        with open(self.state.hide_list, "wb") as hide_list:
+
+            def uploads() -> Iterator[bytes]:
+                nonlocal deletions
+                for kind, path in iter_upload_changes(held.manifest, self.state.manifest):
+                    if kind == DELETE:
+                        deletions += 1
+                        hide_list.write(path + b"\n")
+                    else:
+                        yield path
+
+            count = write_file_list(self.state.upload_list, uploads())
+        return count, deletions
+
+    def _send_all(self) -> Sent:
+        write_file_list(self.state.upload_list, iter_upload_paths(self.state.manifest))
+        self.bucket.changing()
+        try:
+            result = self._sync()
+        except RcloneError as error:
+            if "--max-delete" in error.message:
+                raise self._too_many("too many files of the bucket would be hidden") from error
+            raise
+        stats = result.stats
+        return Sent(stats.transfers, stats.bytes, stats.deletes, reconciled=True)
+
+    def _sync(self) -> RcloneResult:
+        return self.rclone.sync(
+            self.config.paths.daily,
+            self.rclone.crypt(DAILY_DIRECTORY),
+            files_from=self.state.upload_list,
+            max_delete=self.delete_max,
+            on_progress=self.on_progress,
         )
-    return rclone.sync(
-        config.paths.daily,
-        rclone.crypt(DAILY_DIRECTORY),
-        files_from=list_path,
-        on_progress=on_progress,
-    )
+
+    def _too_many(self, what: str) -> BackupError:
+        return BackupError(
+            f"{what}, and guards.delete_percent_max allows {self.delete_max}",
+            "Look whether the sources are what they should be. If so many files really went or "
+            "moved, run backup-to-b2.sh --accept-shrink once",
+        )
 
 
 def check_count(rclone: Rclone, expected: Amount) -> None:
@@ -103,54 +227,9 @@ def check_count(rclone: Rclone, expected: Amount) -> None:
         raise BackupError(
             f"the bucket holds {found.files} files of {found.bytes} bytes below daily/ and not "
             f"{expected.files} of {expected.bytes}: the night is not sealed",
-            "The next night sends what is missing; when it happens again, check whether "
-            "another host writes to the same lepotato_backup_host_prefix",
+            "The next night compares the whole bucket and sends what is missing; when it happens "
+            "again, check whether another host writes to the same lepotato_backup_host_prefix",
         )
-
-
-def seal_night(
-    config: Config,
-    rclone: Rclone,
-    client: B2Client,
-    journal: Journal,
-    plan: UploadPlan,
-    identifier: str,
-    started_epoch_seconds: float,
-) -> Seal:
-    """Send the manifest, then the seal, and read the seal back.
-
-    Returns after B2's clock has passed the seal's ``version_at``, so that nothing the next run
-    uploads can belong to this night.
-    """
-    state = StateFiles(config.paths.state)
-    cancel_unfinished(config, client, journal)
-    remote_manifest = manifest_path(identifier)
-    rclone.copyto(state.manifest, rclone.crypt(remote_manifest))
-    skew_seconds = client.authorize().clock_skew_seconds or 0.0
-    version_at = math.ceil(time.time() + skew_seconds + DATE_RESOLUTION_SECONDS)
-    seal = Seal(
-        id=identifier,
-        host=config.host,
-        started_at=rfc3339(started_epoch_seconds),
-        sealed_at=rfc3339(time.time()),
-        version_at=rfc3339(version_at),
-        manifest=ManifestReference(
-            remote_manifest, sha256_of(state.manifest), os.path.getsize(state.manifest)
-        ),
-        trees=plan.trees,
-        upload=plan.upload,
-    )
-    data = seal.to_json().encode("utf-8")
-    remote_seal = rclone.crypt(seal_path(identifier))
-    rclone.rcat(data, remote_seal)
-    if parse_seal(rclone.cat(remote_seal).decode("utf-8"), remote_seal) != seal:
-        raise BackupError(
-            f"{remote_seal} does not read back as it was written",
-            "Run backup-to-b2.sh again; when it happens again, check memory and disk of this host",
-        )
-    write_atomically(state.last_seal, data)
-    time.sleep(max(0.0, version_at - time.time() - skew_seconds))
-    return seal
 
 
 def cancel_unfinished(config: Config, client: B2Client, journal: Journal) -> None:
@@ -158,15 +237,6 @@ def cancel_unfinished(config: Config, client: B2Client, journal: Journal) -> Non
     cancelled = client.cancel_unfinished(config.bucket, f"{config.host_prefix}/")
     if cancelled:
         journal.info(f"cancelled {len(cancelled)} unfinished uploads of an interrupted run")
-
-
-def sha256_of(path: str) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for chunk in iter(lambda: stream.read(HASH_CHUNK_BYTES), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 class _Counter:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,13 @@ def mounted_ssd(directory: Path, size_bytes: int = SSD_BYTES) -> Iterator[Path]:
 class NightHost:
     """Runs the program as a person or cron would, in a process of its own."""
 
-    def __init__(self, directory: Path, ssd: Path, stand_in: StandIn) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        ssd: Path,
+        stand_in: StandIn,
+        lifecycle_rules: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self.directory = directory
         self.ssd = ssd
         self.stand_in = stand_in
@@ -54,7 +60,7 @@ class NightHost:
         self.conf_path = directory / "rclone.conf"
         for path in (self.volumes, self.compose, ssd / "backup-staging/daily", self.state):
             path.mkdir(parents=True)
-        stand_in.make_bucket(BUCKET)
+        stand_in.make_bucket(BUCKET, lifecycle_rules)
         self.key = stand_in.make_key(CAPABILITIES, BUCKET, f"{PREFIX}/")
         self.write_conf(self.key)
         self.write_config()
@@ -93,6 +99,8 @@ class NightHost:
             ],
             "containers": {"enabled": False},
             "guards": {"minimum_free_bytes": 0, "minimum_free_percent": 0},
+            # Tests run on any day of the week.
+            "weekly": {"enabled": False},
         }
 
     def write_config(self, **changes: Any) -> None:

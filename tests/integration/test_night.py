@@ -70,7 +70,7 @@ def test_a_second_night_sends_only_what_changed_and_both_nights_restore(host: Ni
     time.sleep(1.1)
     second = host.night()
     # crypt adds 32 bytes to a file and 16 to each of its 64 KiB blocks.
-    assert second["upload"] == {"files": 1, "bytes": 7 + 48, "hidden": 1}
+    assert second["upload"] == {"files": 1, "bytes": 7 + 48, "hidden": 1, "reconciled": False}
     assert second["manifest"]["hashed_files"] == 1
 
     newest = restored_tree(host, "daily") / "docker-volumes" / str(host.volumes).lstrip("/")

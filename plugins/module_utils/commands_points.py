@@ -1,0 +1,201 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands that look after restore points: snapshots and prune."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Dict, List, Sequence, Tuple
+
+from .answers import answer, say
+from .commands_night import prepared_state
+from .commands_replaced import say_replaced
+from .config import DAYS_PER_WEEK, Config
+from .errors import EXIT_OK
+from .lock import RunLock
+from .logs import RunLog, stream_handler
+from .point_store import PointStore
+from .progress import human_bytes
+from .prune import judge
+from .prune import prune as prune_points
+from .rclone import Rclone
+from .remote_conf import read_remote
+from .remote_count import prove_count
+from .restore import seals_in
+from .restore_ask import open_asked
+from .restore_points import POINTS_DIRECTORY, Seal, epoch_of_point, rfc3339
+from .runner import SubprocessRunner
+from .weekly_local import LocalWeeklies
+from .weekly_points import (
+    COPY,
+    WeeklyPoint,
+    date_of,
+    local_date,
+    parse_weekly,
+    weeklies_of,
+)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Everything that can be restored from the bucket, oldest first."""
+
+    nights: Tuple[Seal, ...]
+    weeklies: Tuple[WeeklyPoint, ...]
+
+
+def snapshots(arguments: argparse.Namespace) -> int:
+    """List all restore points: in the bucket and on the SSD, nights and weekly points."""
+    asked = open_asked(arguments)
+    points = read_points(asked.rclone)
+    local = _local_told(asked.config) if asked.is_board else []
+    if arguments.json:
+        newest = points.nights[-1] if points.nights else None
+        answer(
+            [_night_told(seal, asked.config, seal is newest) for seal in points.nights]
+            + [_weekly_told(point, asked.config) for point in points.weeklies]
+            + local
+        )
+        return EXIT_OK
+    _say_points(points, local, asked.config)
+    if asked.is_board:
+        say_replaced(asked.config)
+    return EXIT_OK
+
+
+def prune(arguments: argparse.Namespace) -> int:
+    """Remove what is too old, or with ``--dry-run`` tell what would go and why.
+
+    Raises :class:`.errors.BackupError` unless the newest night is whole in the bucket.
+    """
+    asked = open_asked(arguments)
+    config, rclone = asked.config, asked.rclone
+    remote = read_remote(config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote)
+    store = PointStore(rclone, remote.client(), remote)
+    local = LocalWeeklies(config, SubprocessRunner())
+    with RunLock(prepared_state(config).lock):
+        names = store.points()
+        verdicts = judge(config, names, local, local_date(time.time()))
+        if not arguments.dry_run:
+            prove_count(rclone, config.paths.state)
+            log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])
+            prune_points(verdicts, rclone, store, names, local, log)
+            log.close()
+    if arguments.json:
+        answer([dataclasses.asdict(verdict) for verdict in verdicts])
+        return EXIT_OK
+    goes = "would go" if arguments.dry_run else "went"
+    for verdict in verdicts:
+        what = goes if verdict.expired else "stays"
+        say(f"{what:<9} {verdict.kind:<13} {verdict.name:<18} {verdict.reason}")
+    return EXIT_OK
+
+
+def read_points(rclone: Rclone) -> Points:
+    """Read every point in the bucket; downloads one small object each."""
+    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
+        rclone.copy(rclone.crypt(POINTS_DIRECTORY), directory)
+        weeklies = []
+        for weekly in weeklies_of(os.listdir(directory)):
+            path = os.path.join(directory, os.path.basename(weekly.path))
+            with open(path, encoding="utf-8") as stream:
+                weeklies.append(parse_weekly(stream.read(), weekly.path))
+        return Points(tuple(seals_in(directory)), tuple(weeklies))
+
+
+def history_ends_at(seal: Seal, config: Config) -> str:
+    """Until when B2 keeps every version that *seal* needs, at least (RFC 3339)."""
+    sealed_at = datetime.strptime(seal.sealed_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    return rfc3339((sealed_at + timedelta(days=config.retention.history_days)).timestamp())
+
+
+def _night_told(seal: Seal, config: Config, is_newest: bool) -> Dict[str, Any]:
+    kept_until = local_date(epoch_of_point(seal.id)) + timedelta(days=config.retention.daily_days)
+    return {
+        **_seal_told(seal),
+        "id": seal.id,
+        "kind": "daily",
+        "kept_until": kept_until.isoformat(),
+        # The newest needs no old versions: it stays whole while nothing replaces it.
+        "restorable_until": None if is_newest else history_ends_at(seal, config),
+    }
+
+
+def _weekly_told(point: WeeklyPoint, config: Config) -> Dict[str, Any]:
+    is_copy = point.mode == COPY
+    return {
+        **_seal_told(point.seal),
+        "id": f"weekly/{point.name}",
+        "kind": "weekly",
+        "mode": point.mode,
+        "point": point.seal.id,
+        "kept_until": _weekly_kept_until(date_of(point.name), config).isoformat(),
+        "restorable_until": None if is_copy else history_ends_at(point.seal, config),
+        "stored_bytes": point.seal.upload.bytes if is_copy else 0,
+    }
+
+
+def _weekly_kept_until(day: date, config: Config) -> date:
+    return day + timedelta(days=config.weekly.keep_weeks * DAYS_PER_WEEK)
+
+
+def _seal_told(seal: Seal) -> Dict[str, Any]:
+    total = seal.total
+    return {
+        "host": seal.host,
+        "started_at": seal.started_at,
+        "sealed_at": seal.sealed_at,
+        "files": total.files,
+        "bytes": total.bytes,
+        "trees": {tree: dataclasses.asdict(amount) for tree, amount in seal.trees.items()},
+    }
+
+
+def _local_told(config: Config) -> List[Dict[str, Any]]:
+    local = LocalWeeklies(config, SubprocessRunner())
+    return [
+        {
+            "id": f"local/{name}",
+            "kind": "local weekly",
+            "path": os.path.join(local.directory, name),
+            "kept_until": _weekly_kept_until(date_of(name), config).isoformat(),
+        }
+        for name in local.names()
+    ]
+
+
+def _say_points(points: Points, local: Sequence[Dict[str, Any]], config: Config) -> None:
+    if points.nights or points.weeklies:
+        say(f"{'point':<26}{'kind':<8}{'files':>10}{'size':>12}  sealed")
+    else:
+        say("no night has been sealed yet")
+    for seal in points.nights:
+        _say_row(seal.id, "daily", seal)
+    for point in points.weeklies:
+        _say_row(f"weekly/{point.name}", "weekly", point.seal)
+        if point.mode == COPY:
+            say(f"    a copy of its own: {human_bytes(point.seal.upload.bytes)} in the bucket")
+        else:
+            until = history_ends_at(point.seal, config)
+            say(f"    by reference to {point.seal.id}: no bytes of its own, whole until {until}")
+    for told in local:
+        say(f"{told['path']}: on the SSD, hard links")
+    if points.nights or points.weeklies:
+        say(
+            "restore one with: restore-from-b2.sh daily|weekly [DATE] --target DIR\n"
+            f"nights live on the bucket's version history of {config.retention.history_days} days"
+        )
+
+
+def _say_row(name: str, kind: str, seal: Seal) -> None:
+    total = seal.total
+    say(f"{name:<26}{kind:<8}{total.files:>10}{human_bytes(total.bytes):>12}  {seal.sealed_at}")

@@ -1,0 +1,76 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remove what :mod:`.retention` says may go: seals and manifests, copies, snapshots on the SSD.
+
+In the bucket things are hidden; the lifecycle rule removes them when their time has come. A
+point's object goes first, so that nothing is offered that is no longer whole.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import List, Sequence
+
+from .config import Config
+from .journal import Journal
+from .point_store import PointStore
+from .rclone import Rclone
+from .restore_points import ids_of_seals, manifest_path, seal_path
+from .retention import DAILY, LOCAL, WEEKLY, Verdict, judge_remote, judge_weekly, manifests_in_use
+from .weekly_local import LocalWeeklies
+from .weekly_points import COPY, WeeklyName, date_of, parse_weekly, weeklies_of
+
+
+def judge(
+    config: Config, point_names: Sequence[str], local: LocalWeeklies, today: date
+) -> List[Verdict]:
+    """What would become of every point, in the bucket and on the SSD."""
+    names = local.names()
+    return judge_remote(config, point_names, today) + judge_weekly(
+        config, LOCAL, names, [date_of(name) for name in names], today
+    )
+
+
+def prune(
+    verdicts: Sequence[Verdict],
+    rclone: Rclone,
+    store: PointStore,
+    point_names: Sequence[str],
+    local: LocalWeeklies,
+    journal: Journal,
+) -> List[Verdict]:
+    """Remove what *verdicts* say is expired; returns those. Only after a sealed, counted night."""
+    expired = [verdict for verdict in verdicts if verdict.expired]
+    gone = [verdict.name for verdict in expired if verdict.kind in (DAILY, WEEKLY)]
+    if gone:
+        _prune_bucket(gone, rclone, store, point_names)
+    for verdict in expired:
+        if verdict.kind == LOCAL:
+            local.remove(verdict.name)
+        journal.info(f"expired: {verdict.kind} {verdict.name} ({verdict.reason})")
+    return expired
+
+
+def _prune_bucket(
+    gone: Sequence[str], rclone: Rclone, store: PointStore, point_names: Sequence[str]
+) -> None:
+    weeklies = [weekly for weekly in weeklies_of(point_names) if weekly.name in gone]
+    copies = [weekly for weekly in weeklies if _is_copy(rclone, weekly)]
+    nights = [night for night in ids_of_seals(point_names) if night in gone]
+    in_use = manifests_in_use(point_names, gone)
+    idle = sorted({*nights, *(weekly.point_id for weekly in weeklies)} - set(in_use))
+    store.hide(
+        [
+            *(seal_path(night) for night in nights),
+            *(weekly.path for weekly in weeklies),
+            *(manifest_path(night) for night in idle),
+        ]
+    )
+    for weekly in copies:
+        rclone.delete_all(rclone.crypt(weekly.data))
+
+
+def _is_copy(rclone: Rclone, weekly: WeeklyName) -> bool:
+    text = rclone.cat(rclone.crypt(weekly.path)).decode("utf-8")
+    return parse_weekly(text, weekly.path).mode == COPY

@@ -1,0 +1,17 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find the weekly point that a person means."""
+
+from __future__ import annotations
+
+from .rclone import Rclone
+from .restore_points import POINTS_DIRECTORY, Seal
+from .weekly_points import choose_weekly, parse_weekly, weeklies_of
+
+
+def find_weekly(rclone: Rclone, wanted: str) -> Seal:
+    """The seal of the weekly point of the date *wanted* ("" means the newest)."""
+    names = rclone.names(rclone.crypt(POINTS_DIRECTORY))
+    path = choose_weekly(weeklies_of(names), wanted).path
+    return parse_weekly(rclone.cat(rclone.crypt(path)).decode("utf-8"), path).seal

@@ -1,0 +1,124 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Weekly points, the list of points and what prune would do, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from b2_standin.client import StandIn
+
+from .night_host import BUCKET, NightHost, differences, mounted_ssd
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[NightHost]:
+    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
+        host = NightHost(tmp_path, ssd, stand_in)
+        host.fill()
+        yield host
+
+
+def weekly_today(host: NightHost, mode: str) -> str:
+    """Make today the day of the weekly point; returns today's date."""
+    today = datetime.now(timezone.utc).astimezone().date()
+    host.write_config(weekly={"weekday": str(today.weekday()), "mode": mode})
+    return today.isoformat()
+
+
+@pytest.mark.parametrize("mode", ["reference", "copy"])
+def test_a_weekly_point_outlives_the_changes_of_the_next_night(host: NightHost, mode: str) -> None:
+    day = weekly_today(host, mode)
+    (host.volumes / "large").write_bytes(os.urandom(4 * 1024**2))
+    host.stand_in.reset_stats()
+    record = host.night()
+    assert (record["weekly"], record["snapshot"]) == (f"backup-{day}", f"backup-{day}")
+    stats = host.stand_in.stats()
+    files = record["upload"]["files"]
+    assert stats["calls"].get("b2_copy_file", 0) == (files if mode == "copy" else 0)
+    # Files, manifest, seal, weekly point: no byte of the data is sent a second time.
+    assert stats["calls"]["b2_upload_file"] == files + 3
+    assert stats["bytes_uploaded"] < record["upload"]["bytes"] + 32 * 1024
+
+    snapshot = host.ssd / f"backup-staging/weekly/backup-{day}"
+    staged = host.ssd / "backup-staging/daily"
+    name = f"docker-volumes{host.volumes}/large"
+    assert (snapshot / name).samefile(staged / name)
+    assert sorted(os.listdir(snapshot)) == ["docker-compose", "docker-volumes"]
+    assert differences(staged / "docker-volumes", snapshot / "docker-volumes") == ""
+
+    before = host.directory / "before"
+    subprocess.run(["cp", "-a", host.volumes, before], check=True)
+    (host.volumes / "large").write_bytes(b"small now")
+    (host.volumes / "db/_data/base/010").unlink()
+    time.sleep(1.1)
+    second = host.night()
+    assert "weekly" not in second
+    # The hard links moved the ctime of every staged file: nothing is read again for that.
+    assert second["manifest"]["hashed_files"] == 1
+    assert differences(before, snapshot / f"docker-volumes{host.volumes}") == ""
+
+    for wanted in (("weekly",), ("weekly", day)):
+        target = host.directory / "-".join(wanted)
+        done = host.program("restore", *wanted, "--yes", "--target", str(target))
+        assert done.returncode == 0, done.stderr
+        assert differences(before, target / f"docker-volumes{host.volumes}") == ""
+
+    listed = json.loads(host.program("snapshots", "--json").stdout)
+    kinds = [point["kind"] for point in listed]
+    assert kinds == ["daily", "daily", "weekly", "local weekly"]
+    assert_told(listed[2], mode, record)
+    assert listed[1]["restorable_until"] is None
+    assert listed[0]["restorable_until"] is not None
+    told = host.program("snapshots").stdout
+    assert f"weekly/backup-{day}" in told
+    assert str(snapshot) in told
+    assert ("a copy of its own" in told) is (mode == "copy")
+
+    verdicts = json.loads(host.program("prune", "--dry-run", "--json").stdout)
+    assert [verdict["expired"] for verdict in verdicts] == [False] * 4
+    assert "0 days old, kept for 30" in host.program("prune").stdout
+
+
+def assert_told(weekly: dict[str, Any], mode: str, record: dict[str, Any]) -> None:
+    assert weekly["mode"] == mode
+    assert weekly["point"] == record["point"]
+    assert (weekly["restorable_until"] is None) is (mode == "copy")
+    assert bool(weekly["stored_bytes"]) is (mode == "copy")
+
+
+def test_an_unknown_date_names_those_there_are(host: NightHost) -> None:
+    day = weekly_today(host, "reference")
+    host.night()
+    refused = host.program("restore", "weekly", "2020-01-05", "--yes", "--target", "/nonexistent")
+    assert refused.returncode == 1
+    assert f"There are those of {day}" in refused.stderr
+    host.write_config()
+    assert "weekly" not in host.night()
+
+
+def test_a_copy_that_fails_is_a_warning_and_the_next_night_makes_it(host: NightHost) -> None:
+    weekly_today(host, "copy")
+    host.stand_in.fault("cap_exceeded", "b2_copy_file", count=0)
+    done = host.program("run", "--json")
+    assert done.returncode == 3, done.stderr
+    record = json.loads(done.stdout)
+    assert record["outcome"] == "warnings"
+    assert "the night is sealed, but weekly failed" in record["warnings"][0]
+    assert "weekly" not in record
+    host.stand_in.clear_faults()
+    assert host.night()["weekly"]
+    assert len(host.rclone("lsf", "b2-encrypted:weekly").splitlines()) == 1
+    assert host.stand_in.files(BUCKET)
