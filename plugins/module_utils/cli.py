@@ -12,7 +12,7 @@ import argparse
 import sys
 from typing import Any, Callable, Optional, Sequence
 
-from . import commands_night, commands_points, commands_restore
+from . import commands_night, commands_points, commands_restore, commands_stack
 from .config import CONFIG_PATH
 from .errors import EXIT_FAILED, BackupError
 from .signals import signals_raise
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
         "tell what a night stops, and in which order",
     )
     _add(commands, "recover", commands_night.recover, "start what an interrupted run left stopped")
+    _add(
+        commands,
+        "start",
+        commands_stack.start,
+        "bring up the compose projects, after a restore onto a blank board",
+    )
     check = _add(commands, "check-config", commands_night.check_config, "check a configuration")
     check.add_argument("file", nargs="?", help="the file (default: what --config names)")
     return parser
@@ -102,6 +108,9 @@ def _add_restore_options(restore: argparse.ArgumentParser) -> None:
         "--from-downloaded",
         metavar="DIR",
         help="finish what 'rclone copy b2-encrypted: DIR' brought, in DIR/daily",
+    )
+    where.add_argument(
+        "--blank", action="store_true", help="with --in-place: refuse to replace any live data"
     )
     part = restore.add_argument_group("which part (the whole point without; each may be repeated)")
     part.add_argument("--tree", action="append", default=[], help="a tree: docker-volumes")

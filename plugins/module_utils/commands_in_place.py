@@ -26,13 +26,16 @@ from .restore import check_free, check_target, restore_point
 from .restore_ask import Asked, ask, bars, expected_seconds, settle_unfinished
 from .restore_check import LiveDifference, compare_live
 from .restore_in_place import SwapResult, plan_groups, recover_all, swap_in_place
-from .restore_live import Stage, live_paths, make_moves, make_roots, plan_stages
+from .restore_live import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
 from .restore_points import Seal, point_id
 from .restore_select import SYSTEM_TREE, Chooser, Selected, Wish, measure
 
 # A JSON answer names so many differences and counts the rest.
 DIFFERENCES_TOLD = 1000
 PATHS_TOLD = 10
+
+# What the engine makes in an empty directory of volumes at its start.
+MADE_BY_DOCKER = ("metadata.db", "backingFsBlockDev")
 
 
 def in_place(
@@ -53,6 +56,8 @@ def in_place(
         log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
         recover_all(config, log)
         stages = plan_stages(manifest, chooser, config.sources, seal, chooser.wish, read_mounts())
+        if arguments.blank:
+            _check_blank(stages)
         _check_room(stages, seal)
         docker = DockerClient(config.containers.socket) if config.containers.enabled else None
         groups = plan_groups(config, docker, live_paths(stages)) if docker else []
@@ -136,6 +141,19 @@ def _live_trees(config: Config, seal: Seal) -> Tuple[str, ...]:
             "Restore it into a directory with --target",
         )
     return trees
+
+
+def _check_blank(stages: Sequence[Stage]) -> None:
+    for path in live_paths(stages):
+        names = os.listdir(path) if os.path.isdir(path) and not os.path.islink(path) else []
+        live = [name for name in names if name not in MADE_BY_DOCKER and not is_ours(name)]
+        if live or (os.path.lexists(path) and not os.path.isdir(path)):
+            raise BackupError(
+                f"{path} holds live data ({', '.join(sorted(live)[:3]) or 'a file'}) and --blank "
+                "replaces none",
+                "To replace it (it is kept aside), leave out --blank; in the playbook: "
+                "-e lepotato_backup_restore_over_data=true",
+            )
 
 
 def _check_room(stages: Sequence[Stage], seal: Seal) -> None:

@@ -1,0 +1,39 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command that brings the stack up after a disaster: start."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+
+from .answers import answer, say
+from .commands_night import prepared_state
+from .compose_stack import bring_up
+from .config import load_config
+from .errors import EXIT_FAILED, EXIT_OK
+from .lock import RunLock
+from .logs import RunLog, stream_handler
+from .restore_in_place import recover_all
+from .runner import SubprocessRunner
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Bring up every compose project of the compose tree; 1 when one is not well."""
+    config = load_config(arguments.config)
+    with RunLock(prepared_state(config).lock):
+        log = RunLog("start", [stream_handler(sys.stderr, logging.INFO)])
+        recover_all(config, log)
+        projects = bring_up(config, SubprocessRunner(), log)
+        log.close()
+    if arguments.json:
+        answer([dataclasses.asdict(project) for project in projects])
+    else:
+        for project in projects:
+            say(f"{project.directory}: {', '.join(project.healthy) or 'nothing'} healthy")
+            for problem in project.problems:
+                say(f"  {problem}")
+    return EXIT_FAILED if any(project.problems for project in projects) else EXIT_OK
