@@ -132,7 +132,8 @@ def _look_into_bucket(report: Report) -> str:
         raise ToolError(f"{len(names)} names in the bucket, readable: {readable[:SHOWN_NAMES]}")
     if any(secret in name for secret in secret_values(NAMES) for name in names):
         raise ToolError("a secret is in a name in the bucket")
-    report.say("\n".join(f"{name[:88]}{'...' * (len(name) > 88)}" for name in names[:SHOWN_NAMES]))
+    sample = names[:: max(1, len(names) // SHOWN_NAMES)][:SHOWN_NAMES]
+    report.say("\n".join(f"{name[:88]}{'...' * (len(name) > 88)}" for name in sample))
     return f"{len(names)} objects, names encrypted"
 
 

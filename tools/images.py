@@ -202,10 +202,12 @@ def _unmount_all(scratch: str) -> None:
 
 
 def remove_images(say: Say) -> None:
-    """Remove every image that these recipes made, of any version."""
+    """Remove every image that these recipes made, of any version, unless one is in use."""
+    form = "{{.Repository}}:{{.Tag}}"
     for repository in REPOSITORIES:
-        for tag in docker(
-            "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository
-        ).stdout.split():
-            say(f"removing the image {tag}")
-            docker("image", "rm", tag)
+        for tag in docker("image", "ls", "--format", form, repository).stdout.split():
+            removed = docker("image", "rm", tag, check=False)
+            if removed.returncode == 0:
+                say(f"removed the image {tag}")
+            else:
+                say(f"the image {tag} stays: {removed.stderr.strip()}")
