@@ -96,7 +96,7 @@ class Remote:
         return read_remote(str(self.conf_path), "b2-backup", "b2-encrypted")
 
 
-def run_module(name: str, directory: Path, **arguments: Any) -> dict[str, Any]:
+def run_module(name: str, directory: Path, /, **arguments: Any) -> dict[str, Any]:
     """Run a module of the collection as Ansible does on a host: a process, JSON in and out.
 
     ``_ansible_check_mode=True`` and the like are passed as they are.
