@@ -169,7 +169,7 @@ def prepared_state(config: Config) -> StateFiles:
     except OSError as error:
         raise BackupError(
             f"paths.state: {config.paths.state} can't be made: {error.strerror}",
-            "Run as root, or name another directory with agent_state_dir",
+            "Run as root",
         ) from error
     return StateFiles(config.paths.state)
 

@@ -40,8 +40,8 @@ from .manifest import (
 from .manifest_content import READ_BYTES, hash_content, is_sparse
 from .manifest_file import check_manifest, read_entries
 from .manifest_make import (
-    TEMPORARY_NAME,
     BlockedError,
+    is_leftover,
     make_directory,
     make_node,
     make_symlink,
@@ -290,9 +290,6 @@ class _Application:
         names = self._tree.names(path)
         if not path and CARRIER_DIRECTORY in names:
             names.remove(CARRIER_DIRECTORY)
-        if TEMPORARY_NAME in names:
-            names.remove(TEMPORARY_NAME)
-            remove_file(self._tree, path + b"/" + TEMPORARY_NAME if path else TEMPORARY_NAME)
         names.sort(reverse=True)
         return names
 
@@ -309,6 +306,9 @@ class _Application:
             self._warnings.append(Issue(path, reason))
 
     def _add_extra(self, path: bytes) -> None:
+        if is_leftover(path):
+            remove_file(self._tree, path)
+            return
         self._extras_total += 1
         if len(self._extras) < LISTED_MAX:
             self._extras.append(path)

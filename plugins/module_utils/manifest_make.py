@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import secrets
 import stat
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
@@ -18,8 +20,11 @@ from .manifest import BLOCK_DEVICE, CHARACTER_DEVICE, FIFO, Entry, Select, conte
 from .manifest_metadata import change_mode
 from .manifest_target import TargetTree
 
-# A name for what is made before it is renamed into place; a leftover is removed at the next run.
-TEMPORARY_NAME = b".lepotato-backup-apply"
+# A name for what is made before it is renamed into place. A new one for each process: a restored
+# file may have any name, that of an interrupted run's leftover included.
+_TEMPORARY_PREFIX = b".lepotato-backup-apply-"
+_TEMPORARY_NAME = _TEMPORARY_PREFIX + secrets.token_hex(16).encode("ascii")
+_TEMPORARY_PATTERN = re.compile(re.escape(_TEMPORARY_PREFIX) + rb"[0-9a-f]{32}\Z")
 
 # Only root may enter or change a directory, or read a file, that is not finished yet.
 _DIRECTORY_MODE = 0o700
@@ -126,15 +131,15 @@ def _content_status(tree: TargetTree, source: bytes) -> Optional[os.stat_result]
 
 def _replace(directory_fd: int, name: bytes, make: Callable[[bytes], None]) -> None:
     """Make something under a temporary name and rename it over *name*."""
-    remove_temporary(directory_fd)
-    make(TEMPORARY_NAME)
-    os.rename(TEMPORARY_NAME, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
-
-
-def remove_temporary(directory_fd: int) -> None:
-    """Remove what an interrupted run left in this directory."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(TEMPORARY_NAME, dir_fd=directory_fd)
+        os.unlink(_TEMPORARY_NAME, dir_fd=directory_fd)
+    make(_TEMPORARY_NAME)
+    os.rename(_TEMPORARY_NAME, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+
+
+def is_leftover(path: bytes) -> bool:
+    """Whether an interrupted run left *path*, a name that the manifest does not have."""
+    return _TEMPORARY_PATTERN.match(path.rpartition(b"/")[2]) is not None
 
 
 def remove_file(tree: TargetTree, path: bytes) -> None:

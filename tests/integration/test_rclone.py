@@ -293,7 +293,7 @@ def test_the_measured_flags_and_no_secret_on_the_command_line(
     looker.join()
     command, environment = seen[0]
     assert "GOGC=20" in environment
-    assert "RCLONE_B2_UPLOAD_CONCURRENCY=4" in environment
+    assert "RCLONE_B2_UPLOAD_CONCURRENCY=2" in environment
     for flag in ("--buffer-size=0", "--b2-chunk-size=5M", "--transfers=8", "--bwlimit=50M"):
         assert flag in command.split("\0")
     for secret in (remote.key.application_key, rclone_obscure("one", "1")):

@@ -157,9 +157,9 @@ def test_master_key_is_two_warnings(remote: Remote) -> None:
 
 
 def test_key_that_expires_soon_is_a_warning(remote: Remote) -> None:
-    remote.write_conf(key=remote.make_key(expires=3 * 24 * 3600))
+    remote.write_conf(key=remote.make_key(expires=3 * 24 * 3600 + 3600))
     (warning,) = prove_auth(remote.read(), remote.rclone()).warnings
-    assert "expires in 2 days" in warning
+    assert "expires in 3 days" in warning
 
 
 def test_unreachable(remote: Remote) -> None:

@@ -144,3 +144,15 @@ def test_only_the_first_problems_are_listed_and_all_are_heard(target: Path) -> N
     heard: List[bytes] = []
     result = apply_manifest(manifest, target, on_problem=lambda path, _reason: heard.append(path))
     assert (result.problems_total, len(result.problems), len(heard)) == (150, 100, 150)
+
+
+def test_a_leftover_of_an_interrupted_run_goes_unless_the_manifest_has_it(target: Path) -> None:
+    left, mine = (f".lepotato-backup-apply-{digit * 32}" for digit in "ab")
+    for name in (left, mine, ".lepotato-backup-apply"):
+        (target / name).write_bytes(b"")
+    empty = hashlib.sha256(b"").hexdigest()
+    manifest = manifest_of(target, [entry(os.fsencode(mine), "file", size=0, sha256=empty)])
+    result = apply_manifest(manifest, target)
+    assert result.problems == ()
+    assert result.extras == (b".lepotato-backup-apply",)
+    assert sorted(os.listdir(target)) == [".lepotato-backup-apply", mine]
