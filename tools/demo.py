@@ -25,8 +25,8 @@ from .lab.night import (
     back_up,
     differences,
     restore,
-    restore_points,
     rows_of_restored,
+    sealed_nights,
     watch_downtime,
 )
 from .lab.playbook import play
@@ -119,8 +119,9 @@ def _back_up() -> str:
         raise ToolError(f"the night ended with {record.get('exit_code')}: {record}")
     if not all(down.values()):
         raise ToolError(f"not every service was stopped for its copy: {down}")
-    if len(restore_points(NAMES)) != 1:
-        raise ToolError("the night is not in the list of restore points")
+    nights = sealed_nights(NAMES)
+    if nights != [record["point"]]:
+        raise ToolError(f"the restore script lists {nights}, not the night {record['point']}")
     shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(down.items()))
     return f"services down: {shown}"
 

@@ -37,7 +37,9 @@ def main(words: Sequence[str]) -> int:
         print(f"\n{report.closing_line()}")
         return 1
     with ThreadPoolExecutor() as pool:
-        parts = ["docker", *sorted(needs)] if needs & {"docker", "arm64"} else sorted(needs)
+        parts = (
+            ["docker", *sorted(needs)] if needs & {"docker", "arm64", "native"} else sorted(needs)
+        )
         ready = pool.submit(_prepare, parts, report)
         run_lanes(lanes, _asker(ready), report)
     print()
@@ -57,6 +59,7 @@ def _lanes() -> list[list[Stage]]:
         [
             *lint.stages(),
             *ansible_test.stages(),
+            *molecule.native_stages(),
             python_tests.standin_stage(),
             python_tests.integration_stage(),
         ],

@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""molecule test: the roles on an emulated ARM64 board."""
+"""molecule test: the roles on an emulated ARM64 board, and a restore onto a blank one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,26 @@ from ..paths import CHECKOUT
 from ..shell import ToolError
 from .stage import Log, Stage, last_line
 
+# What a restore does has nothing to do with the architecture, and emulated it takes minutes.
+NATIVE = ("restore",)
+
 
 def stages() -> list[Stage]:
-    """Return one stage for each scenario."""
+    """Return one stage for each scenario with a board to emulate."""
+    return _stages("arm64")
+
+
+def native_stages() -> list[Stage]:
+    """Return one stage for each scenario whose board is of the machine's own architecture."""
+    return _stages("native")
+
+
+def _stages(needs: str) -> list[Stage]:
     scenarios = sorted(path.parent.name for path in CHECKOUT.glob("molecule/*/molecule.yml"))
     return [
-        Stage(f"molecule: {name}", partial(_test, scenario=name), needs="arm64")
+        Stage(f"molecule: {name}", partial(_test, scenario=name), needs=needs)
         for name in scenarios
+        if needs == ("native" if name in NATIVE else "arm64")
     ]
 
 

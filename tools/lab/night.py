@@ -48,10 +48,13 @@ def back_up(names: LabNames) -> dict[str, Any]:
     return record
 
 
-def restore_points(names: LabNames) -> list[dict[str, Any]]:
-    """Return the sealed nights as the restore script lists them, oldest first."""
+def sealed_nights(names: LabNames) -> list[str]:
+    """Return the IDs of the nights that the restore script lists, oldest first.
+
+    It lists weekly points too, on the day of the week when a night makes one.
+    """
     points: list[dict[str, Any]] = _json(in_potato(names, RESTORE, "--json"))
-    return points
+    return [point["id"] for point in points if point["kind"] == "daily"]
 
 
 def restore(names: LabNames, target: Path) -> dict[str, Any]:

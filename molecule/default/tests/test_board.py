@@ -18,8 +18,8 @@ from tools.lab.night import (
     back_up,
     differences,
     restore,
-    restore_points,
     rows_of_restored,
+    sealed_nights,
     watch_downtime,
 )
 from tools.lab.services import CHECKSUM_QUERY, SERVICES, psql
@@ -127,7 +127,7 @@ def test_a_night_and_its_restore(host: Host) -> None:
     assert record["exit_code"] == 0
     assert record["warnings"] == []
     assert all(0 < down[service] < 30 for service in SERVICES), down
-    assert [point["id"] for point in restore_points(NAMES)] == [record["point"]]
+    assert sealed_nights(NAMES) == [record["point"]]
     stored = bucket_names(NAMES)
     assert stored
     assert all(name.startswith("lepotato/") and "docker" not in name for name in stored)
