@@ -24,8 +24,8 @@ def main() -> int:
     arguments = parser.parse_args()
     names = LabNames(arguments.kind)
     try:
+        arch = architecture() if arguments.arch == "native" else arguments.arch
         if arguments.action == "create":
-            arch = architecture() if arguments.arch == "native" else arguments.arch
             create(names, arch, _say)
         elif arguments.action == "strike":
             strike(names, arch, _say)
