@@ -16,6 +16,7 @@ from typing import List, Optional
 from .answers import answer, say
 from .capture_plan import make_plan
 from .config import Config, load_config
+from .container_sequence import RecoverResult
 from .docker_api import DockerClient
 from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from .lock import RunLock
@@ -23,8 +24,8 @@ from .logs import RunLog, file_handler, stream_handler, syslog_handler
 from .mounts import read_mounts
 from .night import Night, NightOptions
 from .progress import ProgressBar, human_bytes, human_seconds
-from .record import RunRecord, store_record
-from .restore_in_place import recover_all, recover_swap
+from .record import RunRecord, Stopwatch, store_record
+from .restore_in_place import recover_all
 from .runner import SubprocessRunner
 from .staging_area import require_ssd
 from .state_files import StateFiles
@@ -46,8 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
             )
             log.info(f"{'dry run' if options.dry_run else 'run'} {record.id} of {config.host}")
             if not options.dry_run:
-                # Before any container is started on data that is half old and half new.
-                recover_swap(config, log)
+                # Before anything that may fail: what an interrupted run stopped comes back even
+                # when rclone.conf is gone or the SSD is full.
+                with Stopwatch(record, "recover"):
+                    log.step("recover")
+                    _tell_recovered(recover_all(config, log), log)
             Night(config, SubprocessRunner(), log, options, record).run()
         except BaseException as caught:
             error = caught
@@ -70,10 +74,7 @@ def recover(arguments: argparse.Namespace) -> int:
     with RunLock(state.lock):
         log = RunLog("recover", _handlers(config, arguments))
         result = recover_all(config, log)
-        for name in result.started:
-            log.info(f"started {name}")
-        for name in result.failed:
-            log.error(f"{name} could not be started; the next run tries again")
+        _tell_recovered(result, log)
         log.close()
     if arguments.json:
         answer(
@@ -160,6 +161,13 @@ def check_config(arguments: argparse.Namespace) -> int:
     else:
         say(f"{path} is right: {len(config.sources)} trees of {config.host}")
     return EXIT_OK
+
+
+def _tell_recovered(result: RecoverResult, log: RunLog) -> None:
+    for name in result.started:
+        log.info(f"started {name}, which an interrupted run had left stopped")
+    for name in result.failed:
+        log.error(f"{name} could not be started; the next run tries again")
 
 
 def prepared_state(config: Config) -> StateFiles:

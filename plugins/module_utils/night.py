@@ -21,8 +21,6 @@ from .bucket_state import BucketState
 from .capture import CaptureResult, run_capture
 from .clock import Clock
 from .config import Config
-from .container_sequence import recover
-from .docker_api import DockerClient
 from .errors import BackupError, Interrupted
 from .files import write_atomically
 from .logs import RunLog
@@ -51,7 +49,6 @@ from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .runner import Runner
 from .seal import seal_night
 from .state_files import StateFiles
-from .stopped_set import StoppedSet
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .weekly_local import LocalWeeklies
 from .weekly_points import date_of, is_due, local_date, weeklies_of, weekly_name
@@ -98,10 +95,10 @@ class Night:
         )
 
     def run(self) -> None:
-        """Do the night; raises whatever ended it. Containers are up again in every case."""
-        if not self.options.dry_run:
-            with Stopwatch(self.record, "recover"):
-                self._recover()
+        """Do the night; raises whatever ended it. Containers are up again in every case.
+
+        What an interrupted run left stopped has been started before (see ``commands_night``).
+        """
         with Stopwatch(self.record, "preflight"):
             self._preflight()
         with Stopwatch(self.record, "capture"):
@@ -118,18 +115,6 @@ class Night:
             seal = self._seal()
         with Stopwatch(self.record, "points"):
             self._tend_points(seal)
-
-    def _recover(self) -> None:
-        self.log.step("recover")
-        containers = self.config.containers
-        recovered = recover(
-            StoppedSet(self.config.paths.state),
-            DockerClient(containers.socket),
-            self.log,
-            start_timeout_seconds=containers.start_timeout_seconds,
-        )
-        for name in recovered.started:
-            self.log.info(f"started {name}, which an interrupted run had left stopped")
 
     def _preflight(self) -> None:
         self.log.step("preflight")
@@ -278,7 +263,6 @@ class Night:
         self.log.info(
             f"sealed {seal.id}: {seal.total.files} files, {human_bytes(seal.total.bytes)}"
         )
-
         return seal
 
     def _tend_points(self, seal: Seal) -> None:
