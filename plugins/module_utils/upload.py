@@ -27,6 +27,7 @@ from .rclone_log import (
     RcloneError,
     RcloneNoSpace,
     RcloneResult,
+    RcloneStalled,
     RcloneUnauthorized,
     TransferStats,
 )
@@ -41,7 +42,7 @@ RECONCILE_EARLY_SECONDS = DAY_SECONDS // 2
 DELETE_FLOOR_FILES = 50
 
 # Errors that a full comparison would run into again.
-_FINAL_ERRORS = (RcloneCapExceeded, RcloneNoSpace, RcloneUnauthorized)
+_FINAL_ERRORS = (RcloneCapExceeded, RcloneNoSpace, RcloneStalled, RcloneUnauthorized)
 
 OnProgress = Optional[Callable[[TransferStats], None]]
 
