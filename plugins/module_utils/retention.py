@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import List, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from .config import DAYS_PER_WEEK, Config
 from .restore_points import epoch_of_point, ids_of_seals
-from .weekly_points import WeeklyName, local_date, weeklies_of
+from .weekly_points import REFERENCE, WeeklyName, local_date, weeklies_of
 
 DAILY = "daily"
 WEEKLY = "weekly"
@@ -40,12 +40,17 @@ def judge_daily(config: Config, identifiers: Sequence[str], today: date) -> List
 def judge_weekly(
     config: Config, kind: str, names: Sequence[str], dates: Sequence[date], today: date
 ) -> List[Verdict]:
-    """What becomes of the weekly points *names* of *dates* (of the bucket, or of the SSD)."""
+    """What becomes of the weekly points *names* of *dates* (of the bucket, or of the SSD).
+
+    A point by reference goes with the version history, floor or not: it could not be restored.
+    """
     ages = [(name, (today - day).days) for day, name in sorted(zip(dates, names))]
     days = config.weekly.keep_weeks * DAYS_PER_WEEK
     # A floor of weeks beyond what is kept anyway would never let one go.
     floor = min(config.retention.keep_at_least, config.weekly.keep_weeks)
-    return _judge(kind, ages, days, floor)
+    by_reference = kind == WEEKLY and config.weekly.mode == REFERENCE
+    floor_days = config.retention.history_days if by_reference else None
+    return _judge(kind, ages, days, floor, floor_days)
 
 
 def judge_remote(config: Config, names: Sequence[str], today: date) -> List[Verdict]:
@@ -64,14 +69,18 @@ def manifests_in_use(names: Sequence[str], gone: Sequence[str]) -> List[str]:
 
 
 def _judge(
-    kind: str, ages: Sequence[tuple[str, int]], days: int, keep_at_least: int
+    kind: str,
+    ages: Sequence[Tuple[str, int]],
+    days: int,
+    keep_at_least: int,
+    floor_days: Optional[int] = None,
 ) -> List[Verdict]:
     verdicts = []
     for index, (name, age_days) in enumerate(ages):
         newer = len(ages) - 1 - index
         if age_days < days:
             verdict = Verdict(kind, name, False, f"{age_days} days old, kept for {days}")
-        elif newer < keep_at_least:
+        elif newer < keep_at_least and (floor_days is None or age_days < floor_days):
             reason = f"{age_days} days old, but the newest {keep_at_least} stay"
             verdict = Verdict(kind, name, False, reason)
         else:

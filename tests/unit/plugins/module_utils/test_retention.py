@@ -70,6 +70,16 @@ def test_weekly_points_have_their_own_time() -> None:
     assert expired(judge_weekly(longer, "weekly", names, dates, TODAY)) == sorted(names[6:])
 
 
+def test_the_floor_of_weekly_points_ends_with_the_history_unless_they_are_copies() -> None:
+    dates = [TODAY - timedelta(days=age) for age in (28, 29, 30, 400)]
+    names = [f"backup-{day}" for day in dates]
+    by_reference = judge_weekly(configured(), "weekly", names, dates, TODAY)
+    assert expired(by_reference) == sorted(names[2:])
+    copies = configured(weekly={"mode": "copy", "keep_weeks": 4})
+    assert expired(judge_weekly(copies, "weekly", names, dates, TODAY)) == []
+    assert expired(judge_weekly(configured(), "local weekly", names, dates, TODAY)) == []
+
+
 def test_a_manifest_stays_while_a_weekly_point_names_it() -> None:
     names = [f"{night(age)}.json" for age in range(35)]
     names.append(f"backup-{TODAY - timedelta(days=32)}.{night(32)}.json")
