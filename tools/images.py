@@ -77,8 +77,8 @@ def services() -> Recipe:
         repository="lpb-services",
         arch=architecture(),
         packages=("ca-certificates", "python3"),
-        later_packages=("postgresql",),
-        files=("lpb-postgres", "lpb-sqlite-writer", "lpb-web"),
+        later_packages=("mariadb-server", "postgresql"),
+        files=("lpb-mariadb", "lpb-postgres", "lpb-sqlite-writer", "lpb-web"),
     )
 
 

@@ -105,6 +105,42 @@ def test_an_archive_that_breaks_off_is_noticed(lab: Lab) -> None:
     assert not (lab.daily / "dumps" / lab.name("pg")).exists()
 
 
+def test_mariadb_dumps_come_back_and_a_wrong_password_fails_the_night(lab: Lab) -> None:
+    name = lab.name("db")
+    lab.run("db", "-e", "MARIADB_ROOT_PASSWORD=open sesame", command="exec lpb-mariadb")
+
+    def maria(statement: str, *options: str, check: bool = True) -> str:
+        login = ("-e", "MYSQL_PWD=open sesame", name, "mariadb", "--user=root", "--batch")
+        return docker("exec", *login, "--skip-column-names", *options, "-e", statement, check=check)
+
+    wait_for(lambda: maria("select 1", check=False) == "1", "MariaDB answers", 60)
+    maria("create database shop; create table shop.item (n int primary key, name text)")
+    maria("use shop; insert into item select seq, md5(seq) from seq_1_to_5000")
+    dump = {"container": name, "kind": "mysql"}
+    config = lab.config(never_stop=[name], dumps=[dump, {**dump, "database": "shop"}])
+
+    night(lab, config=config)
+
+    dumps = lab.daily / "dumps" / name
+    assert {path.name for path in dumps.iterdir()} == {"all.sql.gz", "shop.sql.gz"}
+    checksum = maria("checksum table shop.item")
+    maria("drop database shop")
+    restored = gzip.decompress((dumps / "shop.sql.gz").read_bytes())
+    subprocess.run(
+        [client(), "exec", "-i", "-e", "MYSQL_PWD=open sesame", name, "mariadb", "--user=root"],
+        input=restored,
+        check=True,
+    )
+    assert maria("checksum table shop.item") == checksum
+
+    maria("alter user root@localhost identified by 'changed'")
+    before = (dumps / "shop.sql.gz").read_bytes()
+    error = failure(lab.drive("--capture", config=config))
+    assert f"the mysql dump of container {name} failed" in error
+    assert "open sesame" not in error
+    assert (dumps / "shop.sql.gz").read_bytes() == before
+
+
 def test_a_sqlite_dump_is_taken_from_a_writer_in_wal_mode(lab: Lab) -> None:
     lab.run("writer", command="exec lpb-sqlite-writer")
     live = lab.volumes / "writer/app.db"
