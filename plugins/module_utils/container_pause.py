@@ -25,6 +25,7 @@ from .container_sequence import (
 )
 from .docker_api import DockerClient
 from .journal import Journal
+from .restore_in_place import recover_swap
 from .shield import shielded
 from .stopped_set import StoppedEntry, StoppedSet
 
@@ -73,7 +74,11 @@ def stop_planned(config: Config, docker: DockerClient, plan: Plan, journal: Jour
 
 
 def start_stopped(config: Config, docker: DockerClient, journal: Journal) -> RecoverResult:
-    """Start everything that is on the list on disk, whoever stopped it."""
+    """Start everything that is on the list on disk, whoever stopped it.
+
+    An interrupted restore in place is finished or undone first.
+    """
+    recover_swap(config, journal)
     return recover(
         StoppedSet(config.paths.state),
         docker,
