@@ -294,7 +294,7 @@ def test_the_measured_flags_and_no_secret_on_the_command_line(
     command, environment = seen[0]
     assert "GOGC=20" in environment
     assert "RCLONE_B2_UPLOAD_CONCURRENCY=2" in environment
-    for flag in ("--buffer-size=0", "--b2-chunk-size=5M", "--transfers=8", "--bwlimit=50M"):
+    for flag in ("--buffer-size=0", "--b2-chunk-size=5M", "--transfers=12", "--bwlimit=50M"):
         assert flag in command.split("\0")
     for secret in (remote.key.application_key, rclone_obscure("one", "1")):
         assert secret not in command + environment
