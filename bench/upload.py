@@ -92,7 +92,6 @@ def ssd_bytes_for(files: int, large_bytes: int = 0) -> int:
 
 def measure_calls_and_weekly(files: int) -> bool:
     """Print the calls of a night with nothing changed, and what weekly points upload."""
-    good = True
     with host_with(files, ssd_bytes_for(files)) as host:
         first = night(host)
         time.sleep(1.1)
@@ -111,9 +110,10 @@ def measure_calls_and_weekly(files: int) -> bool:
             night(host)
             stats = host.stand_in.stats()
             print(
-                f"weekly   {mode}: {stats['bytes_uploaded']} bytes uploaded with manifest and "
-                f"seal, {stats['calls'].get('b2_copy_file', 0)} copied by B2 (the plain script "
-                f"sends all {first['upload']['bytes']} bytes again)"
+                f"weekly   {mode}: {stats['calls']['b2_upload_file']} objects uploaded (manifest, "
+                f"seal, the point), {stats['calls'].get('b2_copy_file', 0)} files copied by B2; "
+                f"the plain script sends all {files} again, {first['upload']['bytes']} bytes",
+                flush=True,
             )
             # Another weekly point of the same day: the first one must be out of the way.
             host.rclone("delete", "b2-encrypted:points", "--include", "backup-*")
