@@ -21,8 +21,14 @@ def standin_stage() -> Stage:
 
 
 def integration_stage() -> Stage:
-    """Return the stage of the tests with real rclone, rsync and Docker, one after the other."""
-    return Stage("integration tests", partial(_pytest, "tests/integration"), needs="docker")
+    """Return the stage of the tests with real rclone, rsync and Docker.
+
+    They mostly wait, so two files at a time; the tests of one file share what it starts.
+    """
+    options = ("-n", WORKERS, "--dist", "loadfile")
+    return Stage(
+        "integration tests", partial(_pytest, "tests/integration", *options), needs="docker"
+    )
 
 
 def _pytest(folder: str, *options: str, log: Log) -> str:
