@@ -308,7 +308,7 @@ def clean_python() -> str:
 def test_any_machine_with_rclone_and_its_conf(night: RestoreHost, tmp_path: Path) -> None:
     """No Ansible, no installed program, no configuration: a checkout and an rclone.conf."""
     target = tmp_path / "elsewhere"
-    program = [f"PYTHON={clean_python()}", str(CHECKOUT / "bin/lepotato-backup")]
+    program = [f"PYTHON={clean_python()}", str(CHECKOUT / "scripts/lepotato-backup")]
     options = ["restore", night.point, "--yes", "--target", str(target)]
     done = subprocess.run(
         [
