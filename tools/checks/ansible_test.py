@@ -15,7 +15,7 @@ from pathlib import Path
 from ..paths import cache_dir
 from ..shell import ToolError, run
 from ..venvs import IMPORTER, venv_program
-from .stage import Log, Stage, last_line
+from .stage import Log, Stage
 from .tree import copy_collection, tracked_files
 
 PLUGIN_TYPES = ("module", "filter", "lookup", "test", "callback", "connection", "inventory")
@@ -45,7 +45,13 @@ def stages() -> list[Stage]:
 def _sanity(log: Log) -> str:
     with tempfile.TemporaryDirectory(prefix="lpb-sanity-") as scratch:
         tree = copy_collection(Path(scratch))
-        log.call("ansible-test", "sanity", "--color", "no", cwd=tree, env=_home(log))
+        try:
+            log.call("ansible-test", "sanity", "--color", "no", cwd=tree, env=_home(log))
+        except ToolError as error:
+            # Between the complaints pip tells at length what it installs.
+            told = log.path.read_text(errors="replace").splitlines()
+            complaints = [line for line in told if line.startswith(("ERROR", "FATAL"))]
+            raise ToolError("\n".join([str(error).partition("\n")[0], *complaints])) from error
     return ""
 
 
@@ -58,10 +64,11 @@ def _units(log: Log) -> str:
             cwd=tree,
             env=_home(log),
         )
-    counted = last_line(output, " passed")
+    # One run of pytest for the modules, one for module_utils, one for the controller's plugins.
+    counted = [line.strip(" =") for line in output.splitlines() if " passed in " in line]
     if not counted:
         raise ToolError(f"no test ran, log in {log.path}")
-    return counted
+    return "; ".join(counted)
 
 
 def _home(log: Log) -> dict[str, str]:
@@ -213,6 +220,9 @@ def _parse_doc(output: str, name: str) -> None:
 def _importer(log: Log) -> str:
     with tempfile.TemporaryDirectory(prefix="lpb-importer-") as scratch:
         tarball = build(Path(scratch))
+        # Its ansible-lint must find the playbooks that name each other in full.
+        collections = f"{scratch}/collections"
+        log.call("ansible-galaxy", "collection", "install", str(tarball), "-p", collections)
         programs = str(Path(venv_program("python", IMPORTER)).parent)
         config = Path(scratch) / "importer.cfg"
         config.write_text("[galaxy-importer]\nCHECK_REQUIRED_TAGS=True\nLOG_LEVEL_MAIN=INFO\n")
@@ -223,7 +233,7 @@ def _importer(log: Log) -> str:
                 "GALAXY_IMPORTER_CONFIG": str(config),
                 "PATH": f"{programs}:/usr/bin:/bin",
                 "ANSIBLE_CONFIG": "",
-                "ANSIBLE_COLLECTIONS_PATH": f"{scratch}/collections",
+                "ANSIBLE_COLLECTIONS_PATH": collections,
             },
         )
     complaints = [line for line in output.splitlines() if line.startswith(("WARNING", "ERROR"))]
