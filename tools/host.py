@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 BASE_PACKAGES = {
     "acl": "/usr/bin/setfacl",
     "attr": "/usr/bin/setfattr",
+    "btrfs-progs": "/usr/sbin/mkfs.btrfs",
     "busybox-static": "/bin/busybox",
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
     "git": "/usr/bin/git",
@@ -35,6 +36,7 @@ BASE_PACKAGES = {
     "rsync": "/usr/bin/rsync",
     "shellcheck": "/usr/bin/shellcheck",
     "sqlite3": "/usr/bin/sqlite3",
+    "xfsprogs": "/usr/sbin/mkfs.xfs",
 }
 DOCKER_PACKAGES = {
     "debootstrap": "/usr/sbin/debootstrap",
