@@ -7,33 +7,48 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from types import TracebackType
 from typing import Optional, Type
 
 from .errors import LockHeld
 
+POLL_SECONDS = 0.2
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 class RunLock:
     """Hold the exclusive lock at *path* while in the ``with`` block.
 
-    Raises :class:`LockHeld` at once when another process holds it, naming that process.
+    Raises :class:`LockHeld` when another process holds it and does not give it back within
+    *wait_seconds* (at once, unless told otherwise), naming that process.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wait_seconds: float = 0.0) -> None:
         self.path = path
+        self.wait_seconds = wait_seconds
         self._descriptor: Optional[int] = None
 
     def __enter__(self) -> RunLock:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        deadline_seconds = time.monotonic() + self.wait_seconds
+        while not _taken(descriptor):
+            if time.monotonic() < deadline_seconds:
+                time.sleep(POLL_SECONDS)
+                continue
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise LockHeld(
                 f"another run (process {holder}) holds {self.path}",
                 "Wait for it to end; nothing was changed",
-            ) from error
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
         self._descriptor = descriptor

@@ -30,6 +30,8 @@ from .upload import cancel_unfinished
 LINK_BYTES_PER_SECOND = 100e6 / 8
 # rclone makes about 100 calls a second to B2 (DESIGN, "What we measured"), one a small file.
 FILES_PER_SECOND = 100.0
+# Another restore holds the lock only while it cancels unfinished uploads: a few calls to B2.
+LOCK_WAIT_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def settle_unfinished(asked: Asked, journal: Journal, has_lock: bool = False) ->
     try:
         with contextlib.ExitStack() as stack:
             if not has_lock:
-                stack.enter_context(RunLock(prepared_state(config).lock))
+                stack.enter_context(RunLock(prepared_state(config).lock, LOCK_WAIT_SECONDS))
             cancel_unfinished(config, client, journal)
     except LockHeld as error:
         journal.warning(f"unfinished uploads are left alone: {error.message}")
