@@ -29,11 +29,12 @@ from .prune import judge
 from .prune import prune as prune_points
 from .rclone import Rclone
 from .remote_conf import read_remote
-from .remote_count import prove_count
 from .restore import seals_in
 from .restore_ask import open_asked
 from .restore_points import POINTS_DIRECTORY, Seal, epoch_of_point, rfc3339
 from .runner import SubprocessRunner
+from .state_files import StateFiles
+from .verified import Verification, prove_and_note, read_verified, verified_of
 from .weekly_local import LocalWeeklies
 from .weekly_points import (
     COPY,
@@ -58,15 +59,17 @@ def snapshots(arguments: argparse.Namespace) -> int:
     asked = open_asked(arguments)
     points = read_points(asked.rclone)
     local = _local_told(asked.config) if asked.is_board else []
+    # Another machine knows what the seals say, and nothing that happened on the board since.
+    known = read_verified(StateFiles(asked.config.paths.state)) if asked.is_board else {}
     if arguments.json:
         newest = points.nights[-1] if points.nights else None
         answer(
-            [_night_told(seal, asked.config, seal is newest) for seal in points.nights]
-            + [_weekly_told(point, asked.config) for point in points.weeklies]
+            [_night_told(seal, asked.config, seal is newest, known) for seal in points.nights]
+            + [_weekly_told(point, asked.config, known) for point in points.weeklies]
             + local
         )
         return EXIT_OK
-    _say_points(points, local, asked.config)
+    _say_points(points, local, asked.config, known)
     if asked.is_board:
         say_replaced(asked.config)
     return EXIT_OK
@@ -86,7 +89,7 @@ def prune(arguments: argparse.Namespace) -> int:
         names = store.points()
         verdicts = judge(config, names, local, local_date(time.time()))
         if not arguments.dry_run:
-            prove_count(rclone, config.paths.state)
+            prove_and_note(rclone, config, time.time())
             log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])
             prune_points(verdicts, rclone, store, names, local, log)
             log.close()
@@ -118,10 +121,13 @@ def history_ends_at(seal: Seal, config: Config) -> str:
     return rfc3339((sealed_at + timedelta(days=config.retention.history_days)).timestamp())
 
 
-def _night_told(seal: Seal, config: Config, is_newest: bool) -> Dict[str, Any]:
+def _night_told(
+    seal: Seal, config: Config, is_newest: bool, known: Dict[str, Verification]
+) -> Dict[str, Any]:
     kept_until = local_date(epoch_of_point(seal.id)) + timedelta(days=config.retention.daily_days)
     return {
         **_seal_told(seal),
+        **_verified_told(verified_of(seal, known)),
         "id": seal.id,
         "kind": "daily",
         "kept_until": kept_until.isoformat(),
@@ -130,10 +136,13 @@ def _night_told(seal: Seal, config: Config, is_newest: bool) -> Dict[str, Any]:
     }
 
 
-def _weekly_told(point: WeeklyPoint, config: Config) -> Dict[str, Any]:
+def _weekly_told(
+    point: WeeklyPoint, config: Config, known: Dict[str, Verification]
+) -> Dict[str, Any]:
     is_copy = point.mode == COPY
     return {
         **_seal_told(point.seal),
+        **_verified_told(_weekly_verified(point, known)),
         "id": f"weekly/{point.name}",
         "kind": "weekly",
         "mode": point.mode,
@@ -160,6 +169,21 @@ def _seal_told(seal: Seal) -> Dict[str, Any]:
     }
 
 
+def _weekly_verified(point: WeeklyPoint, known: Dict[str, Verification]) -> Verification:
+    # A copy has objects of its own, counted when they were made; a reference is its night.
+    if point.mode == COPY:
+        return Verification(point.made_at)
+    return verified_of(point.seal, known)
+
+
+def _verified_told(verified: Verification) -> Dict[str, Any]:
+    return {
+        "verified_at": verified.at,
+        "verified_how": verified.how,
+        "verified_error": verified.error,
+    }
+
+
 def _local_told(config: Config) -> List[Dict[str, Any]]:
     local = LocalWeeklies(config, SubprocessRunner())
     return [
@@ -173,15 +197,20 @@ def _local_told(config: Config) -> List[Dict[str, Any]]:
     ]
 
 
-def _say_points(points: Points, local: Sequence[Dict[str, Any]], config: Config) -> None:
+def _say_points(
+    points: Points,
+    local: Sequence[Dict[str, Any]],
+    config: Config,
+    known: Dict[str, Verification],
+) -> None:
     if points.nights or points.weeklies:
-        say(f"{'point':<26}{'kind':<8}{'files':>10}{'size':>12}  sealed")
+        say(f"{'point':<26}{'kind':<8}{'files':>10}{'size':>12}  verified")
     else:
         say("no night has been sealed yet")
     for seal in points.nights:
-        _say_row(seal.id, "daily", seal)
+        _say_row(seal.id, "daily", seal, verified_of(seal, known))
     for point in points.weeklies:
-        _say_row(f"weekly/{point.name}", "weekly", point.seal)
+        _say_row(f"weekly/{point.name}", "weekly", point.seal, _weekly_verified(point, known))
         if point.mode == COPY:
             say(f"    a copy of its own: {human_bytes(point.seal.upload.bytes)} in the bucket")
         else:
@@ -196,6 +225,9 @@ def _say_points(points: Points, local: Sequence[Dict[str, Any]], config: Config)
         )
 
 
-def _say_row(name: str, kind: str, seal: Seal) -> None:
+def _say_row(name: str, kind: str, seal: Seal, verified: Verification) -> None:
     total = seal.total
-    say(f"{name:<26}{kind:<8}{total.files:>10}{human_bytes(total.bytes):>12}  {seal.sealed_at}")
+    when = f"{verified.at} by {verified.how}"
+    if verified.error:
+        when = f"FAILED at {verified.at}: run lepotato-backup verify"
+    say(f"{name:<26}{kind:<8}{total.files:>10}{human_bytes(total.bytes):>12}  {when}")

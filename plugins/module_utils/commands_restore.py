@@ -17,13 +17,12 @@ from typing import Any, Dict, Iterator
 
 from .answers import answer, say
 from .commands_in_place import compare, in_place
+from .commands_night import prepared_state
 from .commands_points import snapshots
 from .commands_replaced import forget, list_replaced
-from .config import load_config
 from .errors import EXIT_OK, EXIT_WARNINGS, ConfigError
 from .logs import RunLog, stream_handler
 from .progress import ProgressBar, human_bytes, human_seconds
-from .remote_count import prove_count
 from .restore import (
     WORK_DIRECTORY,
     RestoreResult,
@@ -48,6 +47,7 @@ from .restore_ask import (
 from .restore_downloaded import apply_downloaded
 from .restore_points import Seal
 from .restore_select import Chooser, Selected, measure
+from .verified import prove_and_note
 
 
 def restore(arguments: argparse.Namespace) -> int:
@@ -75,9 +75,9 @@ def restore(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compare the newest restore point with what the bucket holds."""
-    config = load_config(arguments.config)
     asked = open_asked(arguments)
-    proof = prove_count(asked.rclone, config.paths.state)
+    prepared_state(asked.config)
+    proof = prove_and_note(asked.rclone, asked.config, time.time())
     if arguments.json:
         answer(dataclasses.asdict(proof))
     else:

@@ -38,6 +38,14 @@ class CountProof:
     seconds: float
 
 
+class CountMismatch(BackupError):
+    """The bucket does not hold what the night *point* was sealed with."""
+
+    def __init__(self, point: str, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.point = point
+
+
 def newest_seal(rclone: Rclone) -> Optional[Seal]:
     """The newest seal below the crypt remote; None when no night was ever sealed."""
     identifiers = ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
@@ -51,9 +59,10 @@ def prove_count(rclone: Rclone, work_directory: Optional[str] = None) -> CountPr
     """Count what the bucket held of the newest sealed night at the time of its seal.
 
     Reads the bucket as of the seal, as a restore does, so an interrupted later night does not
-    matter. Raises a :class:`BackupError` that says how much is missing and, from the night's
-    manifest, what. *work_directory* holds the listing while that is found out (about 100 bytes
-    a file). Costs a listing of the prefix's versions (one call per 1,000).
+    matter. Raises a :class:`CountMismatch` that says how much is missing and, from the night's
+    manifest, what; a :class:`BackupError` when there is no night. *work_directory* holds the
+    listing while that is found out (about 100 bytes a file). Costs a listing of the prefix's
+    versions (one call per 1,000).
     """
     started = time.monotonic()
     seal = newest_seal(rclone)
@@ -66,7 +75,8 @@ def prove_count(rclone: Rclone, work_directory: Optional[str] = None) -> CountPr
     size = rclone.size(rclone.crypt(DAILY_DIRECTORY), version_at=seal.version_at)
     found = Amount(size.files, size.bytes)
     if found != seal.upload:
-        raise BackupError(
+        raise CountMismatch(
+            seal.id,
             f"The night {seal.id} was sealed with {_text(seal.upload)}, but the bucket holds "
             f"{_text(found)} of it" + _what_differs(rclone, seal, work_directory),
             "Restore from an older night if you must restore now; run backup-to-b2.sh to send what "

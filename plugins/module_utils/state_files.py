@@ -56,6 +56,11 @@ class StateFiles:
         return os.path.join(self.directory, "last_seal.json")
 
     @property
+    def verified(self) -> str:
+        """When each point was last verified (see :mod:`.verified`)."""
+        return os.path.join(self.directory, "verified.json")
+
+    @property
     def last_run(self) -> str:
         """The newest run record."""
         return os.path.join(self.directory, "last_run.json")

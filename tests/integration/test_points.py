@@ -18,7 +18,7 @@ import pytest
 
 from b2_standin.client import StandIn
 
-from .night_host import BUCKET, NightHost, differences, mounted_ssd
+from .night_host import BUCKET, NightHost, differences, mounted_ssd, rclone_binary
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -122,3 +122,38 @@ def test_a_copy_that_fails_is_a_warning_and_the_next_night_makes_it(host: NightH
     assert host.night()["weekly"]
     assert len(host.rclone("lsf", "b2-encrypted:weekly").splitlines()) == 1
     assert host.stand_in.files(BUCKET)
+
+
+def test_the_list_tells_when_each_point_was_verified(host: NightHost) -> None:
+    first, second = host.night(), host.night()
+    listed = json.loads(host.program("snapshots", "--json").stdout)
+    assert [point["verified_at"] for point in listed] == [point["sealed_at"] for point in listed]
+    assert "verified" in host.program("snapshots").stdout
+
+    time.sleep(1.1)
+    assert host.program("verify").returncode == 0
+    older, newest = json.loads(host.program("snapshots", "--json").stdout)
+    assert (older["id"], older["verified_at"]) == (first["point"], older["sealed_at"])
+    assert newest["verified_at"] > newest["sealed_at"]
+    assert (newest["verified_how"], newest["verified_error"]) == ("count", "")
+    assert f"{newest['verified_at']} by count" in host.program("snapshots").stdout
+
+    # From another machine the seals are all that is known.
+    arguments = ("restore", "--json", "--rclone-config", str(host.conf_path))
+    arguments += ("--rclone", str(rclone_binary()))
+    elsewhere = json.loads(host.program(*arguments).stdout)
+    assert [point["verified_at"] for point in elsewhere[:2]] == [
+        point["sealed_at"] for point in listed
+    ]
+
+    of_base = [
+        file["fileName"]
+        for file in host.stand_in.files(BUCKET)
+        if 248 <= int(file["contentLength"]) < 308
+    ]
+    host.stand_in.damage(BUCKET, of_base[0], kind="vanish")
+    assert host.program("verify").returncode == 1
+    assert f"{second['point']:<26}daily" in host.program("snapshots").stdout
+    assert "FAILED at" in host.program("snapshots").stdout
+    told = json.loads(host.program("snapshots", "--json").stdout)[1]
+    assert "1 from docker-volumes" in told["verified_error"]
