@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What travels to the bucket and under which name: carriers, upload lists, filter rules.
+"""What travels to the bucket and under which name: carriers and upload lists.
 
 A file with an odd name (:mod:`.manifest_names`) gets a hard link ``.carrier/<hex>`` beside the
 trees; the content of a hard-link group travels once, under its leader's name. All paths here
@@ -24,10 +24,8 @@ from .manifest import (
     Select,
     content_path,
     merged,
-    to_text,
 )
 from .manifest_file import read_entries
-from .manifest_names import ODD_CLASS_RULES, is_odd_by_class
 
 UPLOAD = "upload"
 DELETE = "delete"
@@ -114,9 +112,7 @@ def _remove_unwanted(directory: bytes, wanted: NameSet) -> int:
 
 def iter_upload_paths(manifest: AnyPath) -> Iterator[bytes]:
     """Every path whose bytes travel: plain names, leaders of groups, carriers; each once."""
-    for entry in read_entries(manifest):
-        if _travels(entry):
-            yield content_path(entry)
+    return map(content_path, iter_travelling(manifest))
 
 
 def iter_download_paths(manifest: AnyPath, select: Optional[Select] = None) -> Iterator[bytes]:
@@ -136,14 +132,6 @@ def iter_download_paths(manifest: AnyPath, select: Optional[Select] = None) -> I
             yield path
 
 
-def iter_odd_paths(manifest: AnyPath) -> Iterator[bytes]:
-    """Every file below the root that must *not* be sent under its own name: odd names and the
-    further names of hard-linked files."""
-    for entry in read_entries(manifest):
-        if entry.type == FILE and content_path(entry) != entry.path:
-            yield entry.path
-
-
 def iter_upload_changes(
     previous: Optional[AnyPath], current: AnyPath
 ) -> Iterator[Tuple[str, bytes]]:
@@ -152,8 +140,8 @@ def iter_upload_changes(
     Yields (:data:`UPLOAD`, path) for new or changed bytes or mtimes and (:data:`DELETE`, path)
     for names that no longer travel, in the manifest's order.
     """
-    before = _travelling(previous) if previous is not None else iter(())
-    for old, new in merged(before, _travelling(current)):
+    before = iter_travelling(previous) if previous is not None else iter(())
+    for old, new in merged(before, iter_travelling(current)):
         if new is None:
             if old is not None:
                 yield DELETE, content_path(old)
@@ -166,28 +154,9 @@ def iter_upload_changes(
             yield UPLOAD, content_path(new)
 
 
-def iter_filter_rules(manifest: AnyPath) -> Iterator[str]:
-    """Rules for ``rclone --filter-from`` that leave out what :func:`iter_odd_paths` names.
-
-    A few rules cover whole classes of odd names; the rest (too long, not normalized, further
-    names of hard links) get a rule each, and rclone's cost grows with them.
-    """
-    yield from ODD_CLASS_RULES
-    for path in iter_odd_paths(manifest):
-        if not is_odd_by_class(path):
-            yield "- /" + _escape_glob(to_text(path))
-
-
-def _escape_glob(text: str) -> str:
-    return "".join("\\" + char if char in "\\*?[]{}," else char for char in text)
-
-
-def _travels(entry: Entry) -> bool:
-    return entry.type == FILE and entry.link is None
-
-
-def _travelling(manifest: AnyPath) -> Iterator[Entry]:
-    return (entry for entry in read_entries(manifest) if _travels(entry))
+def iter_travelling(manifest: AnyPath) -> Iterator[Entry]:
+    """The entries whose bytes travel; :func:`.manifest.content_path` tells under which name."""
+    return (entry for entry in read_entries(manifest) if entry.type == FILE and entry.link is None)
 
 
 class NameSet:

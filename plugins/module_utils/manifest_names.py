@@ -43,15 +43,6 @@ _ODD_ASCII = re.compile(rb"[\x00-\x1f\x7f\\]|(?:\A|/) |[ .](?:/|\Z)|\.rclonelink
 _ODD_CHARACTERS = "\u0080-\u009f\u201b\u2400-\u2426\uff0e\uff0f\uff3c\ufffd"
 _ODD_UNICODE = re.compile(f"[{_ODD_CHARACTERS}]")
 
-# The same classes as rclone's filter rules ("{{" "}}" hold a Go regular expression). rclone sees
-# control characters as their pictures and bytes that are not UTF-8 as the replacement character.
-ODD_CLASS_RULES = (
-    "- {{.*[" + _ODD_CHARACTERS + r"\x00-\x1f\x7f\\].*}}",
-    r"- {{ .*}}",
-    r"- {{(.*[ .](/.*)?)}}",
-    r"- {{.*\.rclonelink}}",
-)
-
 
 def encrypted_name_bytes(name_bytes: int) -> int:
     """Length of a name of *name_bytes* bytes after crypt's padding, EME and raw URL base64."""
@@ -66,16 +57,6 @@ def is_odd(path: bytes) -> bool:
     if len(path) > NAME_BYTES_MAX and _is_too_long(path):
         return True
     return not path.isascii() and _is_odd_unicode(path)
-
-
-def is_odd_by_class(path: bytes) -> bool:
-    """Whether :data:`ODD_CLASS_RULES` keep *path* out (some odd names need rules of their own)."""
-    if _ODD_ASCII.search(path):
-        return True
-    try:
-        return bool(_ODD_UNICODE.search(path.decode("utf-8")))
-    except UnicodeDecodeError:
-        return True
 
 
 def _is_too_long(path: bytes) -> bool:

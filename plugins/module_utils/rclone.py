@@ -13,12 +13,13 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from .b2_errors import B2BadKey
 from .config import Rclone as RcloneConfig
 from .errors import BackupError, CommandError
 from .rclone_flags import common_flags, environment
+from .rclone_lists import TIME_FORMAT
 from .rclone_log import (
     LogReader,
     RcloneError,
@@ -54,37 +55,6 @@ class Size:
 
     files: int
     bytes: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One object of a listing; *path* holds other than UTF-8 bytes as surrogate escapes."""
-
-    path: str
-    bytes: int
-
-
-def write_file_list(path: str, names: Iterable[bytes]) -> int:
-    """Write *names* (relative paths as bytes, one a line) for *files_from*; return how many.
-
-    A name that --files-from-raw can't carry (a line feed in it, a carriage return at its end)
-    raises :class:`RcloneError`: such files travel under a carrier's name.
-    """
-    count = 0
-    with open(path, "wb") as stream:
-        for name in names:
-            if b"\n" in name or name.endswith(b"\r"):
-                raise RcloneError(f"the name {name!r} can't be put on rclone's list of files")
-            stream.write(name + b"\n")
-            count += 1
-    return count
-
-
-def read_listing(path: str) -> Iterator[Entry]:
-    """The entries of a file written by :meth:`Rclone.list_to`, one at a time."""
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        for row in csv.reader(stream):
-            yield Entry(path=row[1], bytes=int(row[0]))
 
 
 class Rclone:
@@ -124,9 +94,9 @@ class Rclone:
         """Make *destination* equal to *source*: copy what differs, then hide what is gone.
 
         Symlinks, pipes, sockets and devices are skipped without an error: the manifest carries
-        them. *files_from* names a file written by :func:`write_file_list`: the destination then
-        holds exactly those. *exclude* are rclone filter patterns. rclone deletes nothing when a
-        file failed.
+        them. *files_from* names a file written by :func:`.rclone_lists.write_file_list`: the
+        destination then holds exactly those. *exclude* are rclone filter patterns. rclone deletes
+        nothing when a file failed.
         """
         options = [f"--exclude={pattern}" for pattern in exclude]
         if files_from:
@@ -159,8 +129,8 @@ class Rclone:
         directories. Count what came.
 
         *version_at* (RFC 3339) reads the bucket as it was then. *files_from* names a file
-        written by :func:`write_file_list`: only those are looked at. Between two paths of the
-        same crypt remote the copy is made by B2 and sends no bytes.
+        written by :func:`.rclone_lists.write_file_list`: only those are looked at. Between two
+        paths of the same crypt remote the copy is made by B2 and sends no bytes.
 
         *no_traverse* lists nothing and *no_check_dest* sends every file that is named; each of
         the *retries* (rclone's attempts in all) would then send everything once more.
@@ -178,16 +148,14 @@ class Rclone:
             ["copy", *options, source, destination], dry_run, fast_list, on_progress, retries
         )
 
-    def delete_listed(self, destination: str, files_from: str) -> RcloneResult:
-        """Hide the files named in *files_from* (see :func:`write_file_list`) below *destination*.
+    def delete_listed(self, destination: str, files_from: str, max_delete: int) -> RcloneResult:
+        """Hide below *destination* what *files_from* names (see :mod:`.rclone_lists`).
 
         B2 keeps their versions. What is not there is no error. Lists nothing: a class B and a
-        free call a file.
+        free call a file. rclone ends with an error when it would hide more than *max_delete*.
         """
-        return self._run(
-            ["delete", "--no-traverse", f"--files-from-raw={files_from}", destination],
-            f"hiding files below {destination}",
-        )
+        options = ["--no-traverse", f"--max-delete={max_delete}", f"--files-from-raw={files_from}"]
+        return self._run(["delete", *options, destination], f"hiding files below {destination}")
 
     def delete_all(self, destination: str) -> RcloneResult:
         """Hide every file below *destination*; nothing there is no error."""
@@ -255,18 +223,23 @@ class Rclone:
     def list_to(
         self, source: str, path: str, *, version_at: str = "", fast_list: bool = True
     ) -> RcloneResult:
-        """List every object below *source* into the file *path*, for :func:`read_listing`.
+        """List every object below *source* into *path*, for :func:`.rclone_lists.read_listing`.
 
         An empty or missing directory gives an empty file.
         """
-        options = ["--csv", "--format=sp", "--recursive", "--files-only"]
+        options = ["--csv", "--format=spt", "--recursive", "--files-only"]
         if version_at:
             options.append(f"--b2-version-at={version_at}")
         if fast_list:
             options.append("--fast-list")
         try:
             return self._run(
-                ["lsf", *options, source], f"listing {source}", stdout_path=path, quiet=True
+                ["lsf", *options, source],
+                f"listing {source}",
+                stdout_path=path,
+                # Not a flag: the distribution's rclone 1.60 does not know it.
+                env={"RCLONE_TIME_FORMAT": TIME_FORMAT, "TZ": "UTC"},
+                quiet=True,
             )
         except RcloneError as error:
             if _directory_missing(error) and error.result is not None:

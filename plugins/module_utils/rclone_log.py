@@ -8,6 +8,7 @@ rclone's exit code is 1 for nearly everything, so the log decides what kind of f
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
@@ -110,6 +111,27 @@ class TransferStats:
             self.listed,
             self.server_side_copies,
         )
+
+    def plus(self, later: TransferStats) -> TransferStats:
+        """This run's counters and those of *later*, whose pace and state are the present ones."""
+        counters = {
+            name: getattr(self, name) + getattr(later, name)
+            for name in (
+                "bytes",
+                "total_bytes",
+                "transfers",
+                "total_transfers",
+                "checks",
+                "total_checks",
+                "deletes",
+                "listed",
+                "errors",
+                "server_side_copies",
+                "server_side_copy_bytes",
+                "elapsed_seconds",
+            )
+        }
+        return dataclasses.replace(later, **counters)
 
 
 @dataclass(frozen=True)

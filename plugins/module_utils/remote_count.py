@@ -13,7 +13,8 @@ from typing import Dict, List, Optional, Tuple
 
 from .errors import BackupError
 from .manifest_carrier import NameSet, iter_upload_paths
-from .rclone import Rclone, read_listing
+from .rclone import Rclone
+from .rclone_lists import read_listing
 from .restore_points import (
     DAILY_DIRECTORY,
     POINTS_DIRECTORY,

@@ -41,6 +41,11 @@ class StateFiles:
         return os.path.join(self.directory, "hide.list")
 
     @property
+    def bucket_list(self) -> str:
+        """What the bucket holds, listed when the whole of it is compared."""
+        return os.path.join(self.directory, "bucket.list")
+
+    @property
     def bucket(self) -> str:
         """Whether the bucket holds what ``uploaded`` says (see :mod:`.bucket_state`)."""
         return os.path.join(self.directory, "bucket.json")

@@ -5,28 +5,30 @@
 
 When this host knows what the bucket holds, only the difference is sent and nothing is listed:
 measured over 3,000 files with nothing changed, 0 calls instead of 40, and no memory for a
-listing. Otherwise rclone compares the whole bucket, which does not send again what is there.
+listing. Otherwise the whole bucket is listed and compared, and what is there is not sent again.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 from .b2_api import B2Client
+from .bucket_compare import iter_bucket_changes
 from .bucket_state import BucketState, Held
 from .config import Config
 from .errors import BackupError
 from .journal import Journal
 from .manifest import FILE, ManifestError, to_text
-from .manifest_carrier import DELETE, iter_upload_changes, iter_upload_paths
+from .manifest_carrier import DELETE, iter_upload_changes
 from .manifest_file import read_entries
-from .rclone import Rclone, write_file_list
+from .rclone import Rclone
+from .rclone_lists import ListWriter, iter_parts, read_listing
 from .rclone_log import (
     RcloneCapExceeded,
     RcloneError,
     RcloneNoSpace,
-    RcloneResult,
     RcloneStalled,
     RcloneUnauthorized,
     TransferStats,
@@ -40,6 +42,10 @@ RECONCILE_EARLY_SECONDS = DAY_SECONDS // 2
 
 # A few files fewer in a small backup is a person tidying up.
 DELETE_FLOOR_FILES = 50
+
+# As often as rclone tries a whole sync by default: a connection that comes and goes needs more than
+# one go, and what was sent is not sent again.
+COMPARISONS_MAX = 3
 
 # Errors that a full comparison would run into again.
 _FINAL_ERRORS = (RcloneCapExceeded, RcloneNoSpace, RcloneStalled, RcloneUnauthorized)
@@ -139,86 +145,79 @@ class Uploader:
         reason = reconcile_reason(held, now, self.config.upload.reconcile_days)
         if held is not None and not reason:
             try:
-                return self._send_changes(held)
+                return self._send(iter_upload_changes(held.manifest, self.state.manifest))
             except _FINAL_ERRORS:
                 raise
             except (RcloneError, ManifestError) as error:
                 reason = error.message
-        self.journal.info(f"comparing the whole bucket: {reason}")
-        return self._send_all()
+        for attempts_left in reversed(range(COMPARISONS_MAX)):
+            self.journal.info(f"comparing the whole bucket: {reason}")
+            try:
+                return dataclasses.replace(self._send(self._compared()), reconciled=True)
+            except _FINAL_ERRORS:
+                raise
+            except RcloneError as error:
+                if not attempts_left:
+                    raise
+                reason = error.message
+        raise AssertionError("the last attempt returns or raises")
 
-    def _send_changes(self, held: Held) -> Sent:
-        uploads, deletions = self._write_changes(held)
+    def _compared(self) -> Iterator[Tuple[str, bytes]]:
+        """List the bucket; yields what it lacks and what it has too much."""
+        self.rclone.list_to(self.rclone.crypt(DAILY_DIRECTORY), self.state.bucket_list)
+        return iter_bucket_changes(read_listing(self.state.bucket_list), self.state.manifest)
+
+    def _send(self, changes: Iterable[Tuple[str, bytes]]) -> Sent:
+        uploads, deletions = self._write_lists(changes)
         if self.delete_max is not None and deletions > self.delete_max:
-            raise self._too_many(f"{deletions} files of the bucket would be hidden")
-        if not uploads and not deletions:
-            return Sent(0, 0, 0, reconciled=False)
-        self.bucket.changing()
+            raise BackupError(
+                f"{deletions} files of the bucket would be hidden, and guards.delete_percent_max "
+                f"allows {self.delete_max}",
+                "Look whether the sources are what they should be. If so many files really went "
+                "or moved, run backup-to-b2.sh --accept-shrink once",
+            )
+        if uploads or deletions:
+            self.bucket.changing()
+        sent = TransferStats()
+        for part, count in iter_parts(self.state.upload_list):
+            sent = self._send_part(part, count, sent)
         destination = self.rclone.crypt(DAILY_DIRECTORY)
-        stats = TransferStats()
-        if uploads:
-            # One attempt: a second one would send everything again. What failed is sent by the
-            # comparison that follows, which sends nothing twice.
-            stats = self.rclone.copy(
-                self.config.paths.daily,
-                destination,
-                files_from=self.state.upload_list,
-                no_traverse=True,
-                no_check_dest=True,
-                retries=1,
-                on_progress=self.on_progress,
-            ).stats
-            if stats.transfers < uploads:
-                raise RcloneError(f"only {stats.transfers} of {uploads} files were sent")
         hidden = 0
-        if deletions:
-            hidden = self.rclone.delete_listed(destination, self.state.hide_list).stats.deletes
-        return Sent(stats.transfers, stats.bytes, hidden, reconciled=False)
+        for part, count in iter_parts(self.state.hide_list):
+            hidden += self.rclone.delete_listed(destination, part, max_delete=count).stats.deletes
+        return Sent(sent.transfers, sent.bytes, hidden, reconciled=False)
 
-    def _write_changes(self, held: Held) -> Tuple[int, int]:
-        """Write both lists in one pass; returns how many files to send and to hide."""
-        deletions = 0
-        with open(self.state.hide_list, "wb") as hide_list:
+    def _send_part(self, part: str, count: int, before: TransferStats) -> TransferStats:
+        """Send a part of the list; returns what was sent with it and *before* it."""
 
-            def uploads() -> Iterator[bytes]:
-                nonlocal deletions
-                for kind, path in iter_upload_changes(held.manifest, self.state.manifest):
-                    if kind == DELETE:
-                        deletions += 1
-                        hide_list.write(path + b"\n")
-                    else:
-                        yield path
+        def on_progress(stats: TransferStats) -> None:
+            if self.on_progress:
+                self.on_progress(before.plus(stats))
 
-            count = write_file_list(self.state.upload_list, uploads())
-        return count, deletions
-
-    def _send_all(self) -> Sent:
-        write_file_list(self.state.upload_list, iter_upload_paths(self.state.manifest))
-        self.bucket.changing()
-        try:
-            result = self._sync()
-        except RcloneError as error:
-            if "--max-delete" in error.message:
-                raise self._too_many("too many files of the bucket would be hidden") from error
-            raise
-        stats = result.stats
-        return Sent(stats.transfers, stats.bytes, stats.deletes, reconciled=True)
-
-    def _sync(self) -> RcloneResult:
-        return self.rclone.sync(
+        # One attempt: a second one would send everything again. What failed is sent by the
+        # comparison that follows, which sends nothing twice.
+        stats = self.rclone.copy(
             self.config.paths.daily,
             self.rclone.crypt(DAILY_DIRECTORY),
-            files_from=self.state.upload_list,
-            max_delete=self.delete_max,
-            on_progress=self.on_progress,
-        )
+            files_from=part,
+            no_traverse=True,
+            no_check_dest=True,
+            retries=1,
+            on_progress=on_progress if self.on_progress else None,
+        ).stats
+        if stats.transfers < count:
+            raise RcloneError(f"only {stats.transfers} of {count} files were sent")
+        return before.plus(stats)
 
-    def _too_many(self, what: str) -> BackupError:
-        return BackupError(
-            f"{what}, and guards.delete_percent_max allows {self.delete_max}",
-            "Look whether the sources are what they should be. If so many files really went or "
-            "moved, run backup-to-b2.sh --accept-shrink once",
-        )
+    def _write_lists(self, changes: Iterable[Tuple[str, bytes]]) -> Tuple[int, int]:
+        """Write both lists in one pass; returns how many files to send and to hide."""
+        with (
+            ListWriter(self.state.upload_list) as uploads,
+            ListWriter(self.state.hide_list) as deletions,
+        ):
+            for kind, path in changes:
+                (deletions if kind == DELETE else uploads).write(path)
+            return uploads.count, deletions.count
 
 
 def check_count(rclone: Rclone, expected: Amount) -> None:

@@ -20,9 +20,9 @@ from integration.remote_support import RCLONE, Remote, needs_rclone, write_tree
 from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rclone_obscure
 from ansible_collections.lepotato.backup.plugins.module_utils import rclone as rclone_module
 from ansible_collections.lepotato.backup.plugins.module_utils import rclone_flags
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import (
-    Entry,
-    Size,
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Size
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import (
+    modified_ms,
     read_listing,
     write_file_list,
 )
@@ -120,6 +120,9 @@ def test_any_name_comes_back_as_bytes(remote: Remote, tmp_path: Path) -> None:
         entry.path.encode("utf-8", "surrogateescape"): entry.bytes
         for entry in read_listing(listing)
     } == {name: len(data) for name, data in files.items()}
+    for entry in read_listing(listing):
+        modified_ns = os.lstat(os.path.join(source, os.fsencode(entry.path))).st_mtime_ns
+        assert modified_ms(entry.modified) == modified_ns // 10**6
     size = rclone.size(rclone.crypt("daily"))
     assert size == Size(len(files), sum(map(len, files.values())))
     # A second night finds every one of them in its place.
@@ -414,13 +417,3 @@ def test_an_interrupted_large_upload_is_cancelled_and_sent_again(
     assert rclone.size(rclone.crypt("daily")) == Size(0, 0)
     rclone.sync(str(source), rclone.crypt("daily"))
     assert rclone.size(rclone.crypt("daily")) == Size(1, size_bytes)
-
-
-def test_entries_are_read_one_at_a_time(tmp_path: Path) -> None:
-    listing = tmp_path / "listing"
-    listing.write_bytes(b'3,plain\n5,"with ""quotes"", and\nline"\n7,caf\xe9\n')
-    assert list(read_listing(str(listing))) == [
-        Entry("plain", 3),
-        Entry('with "quotes", and\nline', 5),
-        Entry("caf\udce9", 7),
-    ]

@@ -17,8 +17,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest_carrier i
     UPLOAD,
     CarrierResult,
     iter_download_paths,
-    iter_filter_rules,
-    iter_odd_paths,
     iter_upload_changes,
     iter_upload_paths,
     plan_carriers,
@@ -52,7 +50,6 @@ def describe(tree: Path, name: str = "manifest.gz") -> Path:
 def test_each_content_travels_once(tree: Path) -> None:
     manifest = describe(tree)
     assert list(iter_upload_paths(manifest)) == [b"tree/leader", CARRIER, b"tree/plain"]
-    assert list(iter_odd_paths(manifest)) == [b"tree/member", b"tree/odd\n", b"tree/odd member"]
 
 
 def test_downloads_of_a_part_bring_foreign_leaders_once(tree: Path) -> None:
@@ -128,8 +125,3 @@ def test_a_changed_mode_alone_sends_nothing(tree: Path) -> None:
     before = describe(tree, "before.gz")
     (tree / "tree/plain").chmod(0o4711)
     assert list(iter_upload_changes(before, describe(tree, "after.gz"))) == []
-
-
-def test_rules_name_what_no_class_covers(tree: Path) -> None:
-    rules = [rule for rule in iter_filter_rules(describe(tree)) if not rule.startswith("- {{")]
-    assert rules == ["- /tree/member", "- /tree/odd member"]

@@ -10,11 +10,9 @@ import unicodedata
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_names import (
-    ODD_CLASS_RULES,
     carrier_name,
     encrypted_name_bytes,
     is_odd,
-    is_odd_by_class,
 )
 
 
@@ -70,7 +68,6 @@ def test_odd_names_are_odd_wherever_they_are(name: bytes) -> None:
 )
 def test_plain_names_are_not_odd(path: bytes) -> None:
     assert not is_odd(path)
-    assert not is_odd_by_class(path)
     assert carrier_name(path) == ""
 
 
@@ -91,7 +88,3 @@ def test_carrier_names_are_plain_and_tell_paths_apart() -> None:
     one, other = carrier_name(b"a\n"), carrier_name(b"a\r")
     assert one != other
     assert not is_odd(b".carrier/" + one.encode())
-
-
-def test_class_rules_hold_one_line_each() -> None:
-    assert all(rule.startswith("- {{") and "\n" not in rule for rule in ODD_CLASS_RULES)

