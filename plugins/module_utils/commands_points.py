@@ -25,7 +25,7 @@ from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .point_store import PointStore
 from .progress import human_bytes
-from .prune import judge
+from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
 from .rclone import Rclone
 from .remote_conf import read_remote
@@ -88,6 +88,7 @@ def prune(arguments: argparse.Namespace) -> int:
     with RunLock(prepared_state(config).lock):
         names = store.points()
         verdicts = judge(config, names, local, local_date(time.time()))
+        verdicts += judge_leftovers(rclone, names)
         if not arguments.dry_run:
             prove_and_note(rclone, config, time.time())
             log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])

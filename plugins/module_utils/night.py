@@ -39,7 +39,7 @@ from .preflight import (
     sizes_told,
 )
 from .progress import ProgressBar, human_bytes
-from .prune import judge, prune
+from .prune import judge, judge_leftovers, prune
 from .rclone import Rclone
 from .record import RunRecord, Stopwatch
 from .remote_conf import read_remote
@@ -276,6 +276,9 @@ class Night:
                 self._make_weekly(seal)
             self.log.step("prune")
             verdicts = judge(self.config, self.point_names, self.local, self.today)
+            if self.record.details["upload"]["reconciled"]:
+                # Only a night that failed leaves any: a look about once a week is enough.
+                verdicts += judge_leftovers(self.rclone, self.point_names)
             expired = prune(
                 verdicts, self.rclone, self.store, self.point_names, self.local, self.log
             )

@@ -4,7 +4,8 @@
 """Remove what :mod:`.retention` says may go: seals and manifests, copies, snapshots on the SSD.
 
 In the bucket things are hidden; the lifecycle rule removes them when their time has come. A
-point's object goes first, so that nothing is offered that is no longer whole.
+point's object goes first, so that nothing is offered that is no longer whole. A night that died
+between its manifest and its seal left a manifest that no point names: it goes too.
 """
 
 from __future__ import annotations
@@ -16,8 +17,24 @@ from .config import Config
 from .journal import Journal
 from .point_store import PointStore
 from .rclone import Rclone
-from .restore_points import ids_of_seals, manifest_path, seal_path
-from .retention import DAILY, LOCAL, WEEKLY, Verdict, judge_remote, judge_weekly, manifests_in_use
+from .restore_points import (
+    MANIFESTS_DIRECTORY,
+    ids_of_manifests,
+    ids_of_seals,
+    manifest_path,
+    seal_path,
+)
+from .retention import (
+    DAILY,
+    LOCAL,
+    MANIFEST,
+    WEEKLY,
+    Verdict,
+    judge_manifests,
+    judge_remote,
+    judge_weekly,
+    manifests_in_use,
+)
 from .weekly_local import LocalWeeklies
 from .weekly_points import COPY, WeeklyName, date_of, parse_weekly, weeklies_of
 
@@ -30,6 +47,12 @@ def judge(
     return judge_remote(config, point_names, today) + judge_weekly(
         config, LOCAL, names, [date_of(name) for name in names], today
     )
+
+
+def judge_leftovers(rclone: Rclone, point_names: Sequence[str]) -> List[Verdict]:
+    """The manifests that no point needs; costs a listing (three calls)."""
+    names = rclone.names(rclone.crypt(MANIFESTS_DIRECTORY))
+    return judge_manifests(point_names, ids_of_manifests(names))
 
 
 def prune(
@@ -45,6 +68,9 @@ def prune(
     gone = [verdict.name for verdict in expired if verdict.kind in (DAILY, WEEKLY)]
     if gone:
         _prune_bucket(gone, rclone, store, point_names)
+    leftovers = [verdict.name for verdict in expired if verdict.kind == MANIFEST]
+    if leftovers:
+        store.hide([manifest_path(night) for night in leftovers])
     for verdict in expired:
         if verdict.kind == LOCAL:
             local.remove(verdict.name)

@@ -24,6 +24,7 @@ MANIFESTS_DIRECTORY = "manifests"
 DAILY_DIRECTORY = "daily"
 WEEKLY_DIRECTORY = "weekly"
 
+_MANIFEST_SUFFIX = ".jsonl.gz"
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _END_OF_TIME = "99991231T235959Z"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -138,12 +139,18 @@ def seal_path(identifier: str) -> str:
 
 def manifest_path(identifier: str) -> str:
     """The manifest of a point, below the crypt remote."""
-    return f"{MANIFESTS_DIRECTORY}/{identifier}.jsonl.gz"
+    return f"{MANIFESTS_DIRECTORY}/{identifier}{_MANIFEST_SUFFIX}"
 
 
 def ids_of_seals(names: Iterable[str]) -> List[str]:
     """The points whose seals are among the file *names* of the points directory, oldest first."""
     stems = (name[: -len(".json")] for name in names if name.endswith(".json"))
+    return sorted(stem for stem in stems if _ID.fullmatch(stem))
+
+
+def ids_of_manifests(names: Iterable[str]) -> List[str]:
+    """The nights whose manifests are among the file *names* of their directory, oldest first."""
+    stems = (name[: -len(_MANIFEST_SUFFIX)] for name in names if name.endswith(_MANIFEST_SUFFIX))
     return sorted(stem for stem in stems if _ID.fullmatch(stem))
 
 

@@ -19,6 +19,7 @@ from .weekly_points import REFERENCE, WeeklyName, local_date, weeklies_of
 DAILY = "daily"
 WEEKLY = "weekly"
 LOCAL = "local weekly"
+MANIFEST = "manifest"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,20 @@ def manifests_in_use(names: Sequence[str], gone: Sequence[str]) -> List[str]:
     kept: List[WeeklyName] = [one for one in weeklies_of(names) if one.name not in gone]
     nights = [one for one in ids_of_seals(names) if one not in gone]
     return sorted({*nights, *(one.point_id for one in kept)})
+
+
+def judge_manifests(names: Sequence[str], manifests: Sequence[str]) -> List[Verdict]:
+    """Which of the *manifests* (names of nights) no point needs: those nights were never sealed.
+
+    *names* are the objects of the points. One younger than the newest seal is left alone.
+    """
+    nights = ids_of_seals(names)
+    in_use = manifests_in_use(names, [])
+    return [
+        Verdict(MANIFEST, night, True, "its night was never sealed")
+        for night in sorted(manifests)
+        if nights and night < nights[-1] and night not in in_use
+    ]
 
 
 def _judge(

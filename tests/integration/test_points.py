@@ -139,9 +139,8 @@ def test_the_list_tells_when_each_point_was_verified(host: NightHost) -> None:
     assert f"{newest['verified_at']} by count" in host.program("snapshots").stdout
 
     # From another machine the seals are all that is known.
-    arguments = ("restore", "--json", "--rclone-config", str(host.conf_path))
-    arguments += ("--rclone", str(rclone_binary()))
-    elsewhere = json.loads(host.program(*arguments).stdout)
+    away = ("--rclone-config", str(host.conf_path), "--rclone", rclone_binary())
+    elsewhere = json.loads(host.program("restore", "--json", *away).stdout)
     assert [point["verified_at"] for point in elsewhere[:2]] == [
         point["sealed_at"] for point in listed
     ]
@@ -157,3 +156,23 @@ def test_the_list_tells_when_each_point_was_verified(host: NightHost) -> None:
     assert "FAILED at" in host.program("snapshots").stdout
     told = json.loads(host.program("snapshots", "--json").stdout)[1]
     assert "1 from docker-volumes" in told["verified_error"]
+
+
+def test_the_manifest_of_a_night_that_was_never_sealed_goes(host: NightHost) -> None:
+    def manifests() -> list[str]:
+        return sorted(host.rclone("lsf", "b2-encrypted:manifests").split())
+
+    first = host.night()["point"]
+    # Nothing changed, so the first upload is the manifest and the second the seal.
+    host.stand_in.fault("cap_exceeded", "b2_upload_file", count=0, skip=1)
+    assert host.program("run").returncode == 1
+    host.stand_in.clear_faults()
+    (left,) = set(manifests()) - {f"{first}.jsonl.gz"}
+    # It is newer than the newest seal: who knows what the next night makes of it.
+    assert "manifest" not in host.program("prune", "--dry-run").stdout
+
+    (host.state / "bucket.json").unlink()
+    time.sleep(1.1)
+    record = host.night()
+    assert record["expired"] == [f"manifest {left[: -len('.jsonl.gz')]}"]
+    assert manifests() == [f"{first}.jsonl.gz", f"{record['point']}.jsonl.gz"]

@@ -13,6 +13,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.errors import Conf
 from ansible_collections.lepotato.backup.plugins.module_utils.retention import (
     Verdict,
     judge_daily,
+    judge_manifests,
     judge_remote,
     judge_weekly,
     manifests_in_use,
@@ -109,3 +110,12 @@ def test_what_can_not_be_kept_is_refused(changes: dict[str, Any], told: str) -> 
 def test_a_weekday_is_a_name_or_a_number() -> None:
     assert configured(weekly={"weekday": "monday"}).weekly.weekday_number == 0
     assert configured(weekly={"weekday": "6"}).weekly.weekday_number == 6
+
+
+def test_a_manifest_goes_when_no_point_needs_it_and_a_newer_night_is_sealed() -> None:
+    points = [f"{night(age)}.json" for age in (3, 1)]
+    points.append(f"backup-2026-11-15.{night(7)}.json")
+    manifests = [night(age) for age in (7, 3, 2, 1, 0)]
+    # 7: a weekly point's; 2: never sealed; 0: newer than the newest seal.
+    assert expired(judge_manifests(points, manifests)) == [night(2)]
+    assert judge_manifests([], manifests) == []
