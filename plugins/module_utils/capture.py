@@ -4,54 +4,45 @@
 """The capture: every source into staging, each service down only for its own last changes.
 
 Hot passes copy while everything runs. Then, group by group: dumps, hot passes over the group's
-own paths until little is left, stop, one cold pass, start, wait until healthy. Whatever happens
-between stop and start, the group is started again.
+own paths until little is left, stop, one cold pass, start, wait until healthy
+(:mod:`.capture_group`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .capture_plan import Plan, PlannedGroup, make_plan
-from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
-from .config import Config, Source
-from .container_select import PlannedDump
-from .container_sequence import (
-    STEP_FORGET,
-    STEP_READY,
-    STEP_RECORD,
-    STEP_START,
-    STEP_STOP,
-    Outcome,
-    StopProgress,
-    check_stayed_down,
-    start_in_order,
-    still_running,
-    stop_in_order,
+from .capture_copy import copy_source
+from .capture_group import (
+    STEP_COLD,
+    STEP_DUMP,
+    STEP_HOT_GROUP,
+    GroupResult,
+    capture_group,
+    make_dumps,
 )
+from .capture_plan import Plan, make_plan
+from .cold_prepare import settle_writes
+from .config import Config, Source
+from .container_sequence import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
 from .docker_api import DockerClient, DockerError
-from .dumps import DUMPS_TREE, DumpResult, check_names, make_dump, prune_dumps
+from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
 from .errors import BackupError, Interrupted
 from .journal import Journal
 from .manifest import CARRIER_DIRECTORY
-from .rsync import RsyncStats, copy, literal_pattern
+from .rsync import RsyncStats
 from .runner import Runner
-from .shield import shielded
 from .staged_paths import prune_unlisted
-from .stopped_set import StoppedEntry, StoppedSet
 
 STEP_PLAN = "plan"
 STEP_HOT = "hot"
-STEP_DUMP = "dump"
-STEP_HOT_GROUP = "hot-group"
-STEP_COLD = "cold"
 STEP_CHECK = "check"
 
-# In the order of a night; fault injection ends the program at each of them.
+# In the order of a night; fault injection ends the program at each of them, and at those of
+# capture_group.SNAPSHOT_STEPS where the file system has snapshots.
 STEPS = (
     STEP_PLAN,
     STEP_HOT,
@@ -65,28 +56,6 @@ STEPS = (
     STEP_READY,
     STEP_CHECK,
 )
-
-# A pass that copies more than this share of what the one before copied is not shrinking.
-SHRINKING_RATIO = 0.8
-
-
-@dataclass(frozen=True)
-class GroupResult:
-    """What the capture of one group did; containers by name, times in seconds.
-
-    *hot* and *cold* are the passes over the group's own paths. *down_seconds* runs from the stop
-    call to healthy (or running, without a health check); a container that did not come back is
-    missing in it. *error* is "" unless the group's capture failed.
-    """
-
-    name: str
-    stop_order: Tuple[str, ...] = ()
-    start_order: Tuple[str, ...] = ()
-    down_seconds: Mapping[str, float] = field(default_factory=dict)
-    hot: RsyncStats = field(default_factory=RsyncStats)
-    cold: RsyncStats = field(default_factory=RsyncStats)
-    dumps: Tuple[DumpResult, ...] = ()
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,30 +102,6 @@ def run_capture(
     return _Capture(config, runner, journal, docker, dry_run).run()
 
 
-def _copy(
-    config: Config,
-    runner: Runner,
-    source: Source,
-    paths: Sequence[str],
-    *,
-    hot: bool,
-    dry_run: bool,
-) -> RsyncStats:
-    destination = os.path.join(config.paths.daily, source.tree)
-    if not dry_run:
-        os.makedirs(destination, exist_ok=True)
-    return copy(
-        runner,
-        paths,
-        destination,
-        excludes=(*source.exclude, literal_pattern(config.paths.staging)),
-        # While services are down, the copy is what they wait for.
-        niceness=config.capture.niceness if hot else 0,
-        may_vanish=hot,
-        dry_run=dry_run,
-    )
-
-
 class _Capture:
     def __init__(
         self,
@@ -171,7 +116,6 @@ class _Capture:
         self.journal = journal
         self.docker = docker
         self.dry_run = dry_run
-        self.stopped = StoppedSet(config.paths.state)
         self.warnings: List[str] = []
         self.not_back: List[str] = []
         self.trees: Dict[str, RsyncStats] = {}
@@ -184,18 +128,22 @@ class _Capture:
         self._hot()
         groups: List[GroupResult] = []
         failed: Dict[str, str] = {}
-        dumps: List[DumpResult] = []
+        dumps: Tuple[DumpResult, ...] = ()
         if self.dry_run or self.docker is None:
             return self._result(plan, groups, dumps, failed)
         try:
-            dumps = self._dumps(self.docker, plan.dumps)
+            dumps = make_dumps(self.docker, plan.dumps, self.config.paths.staging, self.journal)
             for group in plan.groups:
                 # After a failure the night is lost: the other services are left in peace.
                 if failed:
                     self._warn(f"group {group.name} was not captured: the night failed before it")
                     continue
-                captured = self._group(self.docker, group)
+                captured = capture_group(
+                    self.config, self.runner, self.journal, self.docker, group, self.began_ns
+                )
                 groups.append(captured)
+                self.warnings += captured.warnings
+                self.not_back += captured.not_back
                 if captured.error:
                     failed[group.name] = captured.error
         except Interrupted:
@@ -235,7 +183,14 @@ class _Capture:
             if not present[source.tree]:
                 continue
             self.journal.step(STEP_HOT)
-            stats = self._copy(source, present[source.tree], hot=True)
+            stats = copy_source(
+                self.config,
+                self.runner,
+                source,
+                present[source.tree],
+                may_vanish=True,
+                dry_run=self.dry_run,
+            )
             self.trees[source.tree] = stats
             self.journal.info(
                 f"{source.tree}: {stats.files_transferred} of {stats.files} files, "
@@ -254,134 +209,6 @@ class _Capture:
                 )
             self.journal.info(f"{source.tree}: {path} does not exist, and need not")
         return found
-
-    def _copy(self, source: Source, paths: Sequence[str], *, hot: bool) -> RsyncStats:
-        return _copy(self.config, self.runner, source, paths, hot=hot, dry_run=self.dry_run)
-
-    def _copy_group(self, group: PlannedGroup, *, hot: bool) -> RsyncStats:
-        stats = RsyncStats()
-        for source in self.config.sources:
-            paths = [path for path in group.paths.get(source.tree, ()) if os.path.lexists(path)]
-            if paths:
-                stats = stats.plus(self._copy(source, paths, hot=hot))
-        return stats
-
-    def _dumps(self, docker: DockerClient, planned: Sequence[PlannedDump]) -> List[DumpResult]:
-        made = []
-        for item in planned:
-            self.journal.step(STEP_DUMP)
-            result = make_dump(docker, item, self.config.paths.staging)
-            self.journal.info(
-                f"dump {result.path}: {result.size_bytes} bytes in {result.seconds:.1f} s"
-            )
-            made.append(result)
-        return made
-
-    def _hot_group(self, group: PlannedGroup) -> Tuple[RsyncStats, Dict[str, Marks]]:
-        """Passes over the group's own paths until the next one would copy little."""
-        total = RsyncStats()
-        before: Optional[int] = None
-        pass_began_ns = self.began_ns
-        # The pass over all sources was the first.
-        for _number in range(self.config.capture.hot_passes_max - 1):
-            self.journal.step(STEP_HOT_GROUP)
-            pass_began_ns = time.time_ns()
-            settle_writes()
-            stats = self._copy_group(group, hot=True)
-            total = total.plus(stats)
-            copied = stats.bytes_transferred
-            if copied <= self.config.capture.hot_delta_small_bytes:
-                break
-            if before is not None and copied > before * SHRINKING_RATIO:
-                self.journal.info(
-                    f"group {group.name}: {copied} bytes change during a pass; no use in another"
-                )
-                break
-            before = copied
-        noted = {tree: note_files(paths, pass_began_ns) for tree, paths in group.paths.items()}
-        return total, noted
-
-    def _cold(self, group: PlannedGroup, marks: Mapping[str, Marks]) -> RsyncStats:
-        try:
-            for tree, noted in marks.items():
-                prepared = prepare_cold(noted, os.path.join(self.config.paths.daily, tree))
-                if prepared.cloned:
-                    self.journal.info(
-                        f"group {group.name}: cloned {prepared.cloned} large files, "
-                        f"{prepared.cloned_bytes} bytes"
-                    )
-        except OSError as error:
-            raise BackupError(f"the cold pass failed: {error}") from error
-        return self._copy_group(group, hot=False)
-
-    def _group(self, docker: DockerClient, group: PlannedGroup) -> GroupResult:
-        result = GroupResult(group.name, tuple(member.name for member in group.members))
-        try:
-            dumps = tuple(self._dumps(docker, group.dumps))
-            hot, marks = self._hot_group(group)
-        except Interrupted:
-            raise
-        except (BackupError, OSError) as error:
-            self.journal.warning(f"group {group.name} was not stopped: {error}")
-            return dataclasses.replace(result, error=str(error))
-        cold, began, outcomes, failure = self._stop_copy_start(docker, group, marks)
-        down = {
-            item.entry.name: item.ready_at_seconds - began[item.entry.id]
-            for item in outcomes
-            if item.ready and item.entry.id in began
-        }
-        for name, seconds in down.items():
-            self.journal.info(f"{name} was down for {seconds:.1f} s")
-        return dataclasses.replace(
-            result,
-            start_order=tuple(item.entry.name for item in outcomes),
-            down_seconds=down,
-            hot=hot,
-            cold=cold,
-            dumps=dumps,
-            error=failure,
-        )
-
-    def _stop_copy_start(
-        self, docker: DockerClient, group: PlannedGroup, marks: Mapping[str, Marks]
-    ) -> Tuple[RsyncStats, Dict[str, float], List[Outcome], str]:
-        timeouts = group.timeouts_seconds
-        entries: List[StoppedEntry] = []
-        cold = RsyncStats()
-        outcomes: List[Outcome] = []
-        failure = ""
-        progress = StopProgress()
-        with shielded() as shield:
-            try:
-                entries = still_running(docker, group.entries())
-                stop_in_order(
-                    docker, self.stopped, entries, timeouts, self.journal, shield, progress
-                )
-                self.journal.step(STEP_COLD)
-                with shield.interruptible():
-                    cold = self._cold(group, marks)
-                limit_seconds = self.config.containers.start_timeout_seconds
-                for warning in check_stayed_down(docker, entries, timeouts, limit_seconds):
-                    self._warn(warning)
-            except Interrupted:
-                raise
-            except BackupError as error:
-                failure = str(error)
-                self.journal.warning(f"group {group.name}: {failure}")
-            finally:
-                outcomes = start_in_order(
-                    docker,
-                    self.stopped,
-                    entries,
-                    self.config.containers.start_timeout_seconds,
-                    self.journal,
-                    stop_broke_off=progress.under_way,
-                )
-        for outcome in outcomes:
-            if outcome.warning:
-                self.warnings.append(outcome.warning)
-                self.not_back.append(outcome.entry.name)
-        return cold, progress.began_seconds, outcomes, failure
 
     def _last_look(self, docker: DockerClient, plan: Plan) -> None:
         """Containers that came back and fell over again while the others were captured."""

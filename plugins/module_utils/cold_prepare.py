@@ -21,8 +21,9 @@ import os
 import stat
 import tempfile
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, List, NamedTuple, Tuple
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Tuple
 
+from .container_select import is_below
 from .same_bytes import same_bytes
 
 # The kernel's coarse clock ticks every 1 to 10 ms (CONFIG_HZ 100 to 1000); twice the longest.
@@ -43,6 +44,15 @@ class Marks:
 
     recent: List[str] = field(default_factory=list)
     large: List[str] = field(default_factory=list)
+
+    def of(self, paths: Iterable[str]) -> Marks:
+        """Those of *paths* and below."""
+        parents = tuple(paths)
+
+        def inside(path: str) -> bool:
+            return any(is_below(path, parent) for parent in parents)
+
+        return Marks(list(filter(inside, self.recent)), list(filter(inside, self.large)))
 
 
 class Prepared(NamedTuple):
@@ -73,22 +83,25 @@ def note_files(paths: Iterable[str], pass_began_ns: int) -> Marks:
     return marks
 
 
-def prepare_cold(marks: Marks, destination: str) -> Prepared:
+def prepare_cold(
+    marks: Marks, destination: str, where: Callable[[str], str] = lambda path: path
+) -> Prepared:
     """Look at the noted files, now that nothing writes them; *destination* holds full paths.
 
-    A staged file that only seems equal is removed, so that rsync copies it; a large one that
-    changed is replaced by a clone where that is possible, and rsync only sets its attributes.
-    Snapshots' hard links to the staged files stay as they are.
+    *where* gives the place to read a file from, where that is a snapshot. A staged file that only
+    seems equal is removed, so that rsync copies it; a large one that changed is replaced by a
+    clone where that is possible, and rsync only sets its attributes. Snapshots' hard links to the
+    staged files stay as they are.
     """
     recopied = 0
-    for path in marks.recent:
-        staged = destination + path
+    for noted in marks.recent:
+        path, staged = where(noted), destination + noted
         if _seems_equal(path, staged) and not same_bytes(path, staged):
             os.unlink(staged)
             recopied += 1
     cloned, cloned_bytes = 0, 0
-    for path in marks.large:
-        staged = destination + path
+    for noted in marks.large:
+        path, staged = where(noted), destination + noted
         if not os.path.isfile(staged) or not os.path.isfile(path) or _seems_equal(path, staged):
             continue
         if not _clone(path, staged):

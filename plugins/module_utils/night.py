@@ -330,6 +330,7 @@ def capture_told(result: CaptureResult) -> Dict[str, Any]:
                 },
                 "cold_files": group.cold.files_transferred,
                 "cold_bytes": group.cold.bytes_transferred,
+                "from_snapshot": group.from_snapshot,
                 "error": group.error,
             }
             for group in result.groups

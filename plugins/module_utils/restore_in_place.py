@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from .capture_plan import PlannedGroup, make_plan
+from .cold_snapshot import drop_leftovers
 from .config import Config
 from .container_model import read_containers
 from .container_select import own_container_id, touches
@@ -140,7 +141,7 @@ def swap_in_place(
 
 
 def recover_all(config: Config, journal: Journal) -> RecoverResult:
-    """Finish or undo what an interrupted run left: first a swap of data, then stopped containers.
+    """Finish or undo what an interrupted run left: a swap of data, stopped containers, snapshots.
 
     Raises :class:`BackupError` when that is not possible now; everything stays as it is then,
     and nothing is started on data that is half old and half new.
@@ -153,9 +154,11 @@ def recover_all(config: Config, journal: Journal) -> RecoverResult:
         journal,
         start_timeout_seconds=config.containers.start_timeout_seconds,
     )
-    if warning:
-        result = dataclasses.replace(result, warnings=(warning, *result.warnings))
-    return result
+    problems = drop_leftovers(config, journal)
+    for problem in problems:
+        journal.warning(problem)
+    warnings = (*([warning] if warning else []), *result.warnings, *problems)
+    return dataclasses.replace(result, warnings=warnings)
 
 
 def _entries(groups: Sequence[PlannedGroup]) -> List[StoppedEntry]:

@@ -37,8 +37,12 @@ _STATS = {
     "bytes_transferred": re.compile(r"^Total transferred file size: ([\d,]+)", re.MULTILINE),
 }
 
-# What a restore in place leaves beside live data (see restore_live) is not data.
-_LEFT_BY_RESTORES = (
+# Where the cold pass keeps its snapshots (see cold_snapshot).
+COLD_SNAPSHOTS_NAME = ".lepotato-cold-snapshots"
+
+# Ours and no data: snapshots, and what a restore in place leaves beside live data (restore_live).
+_NOT_DATA = (
+    COLD_SNAPSHOTS_NAME,
     ".lepotato-restore-*",
     ".lepotato-rejected-*",
     "*.lepotato-before-[0-9]*T[0-9]*Z*",
@@ -85,20 +89,25 @@ def copy(
     may_vanish: bool,
     dry_run: bool = False,
     options: Sequence[str] = (),
+    prefix: Sequence[str] = (),
 ) -> RsyncStats:
     """Make DESTINATION/full/path equal to each of *sources* (absolute paths).
 
     An exclude pattern that begins with ``/`` is matched against the full path. *niceness* above 0
-    also lowers the disk priority. Raises :class:`CommandError` when rsync fails, and, unless
-    *may_vanish*, when a file went away while it was copied.
+    also lowers the disk priority. *prefix* is a command that runs rsync, given as its arguments.
+    Raises :class:`CommandError` when rsync fails, and, unless *may_vanish*, when a file went away
+    while it was copied.
     """
-    argv = command(
-        sources,
-        destination,
-        excludes=excludes,
-        niceness=niceness,
-        options=(*options, "--dry-run") if dry_run else options,
-    )
+    argv = [
+        *prefix,
+        *command(
+            sources,
+            destination,
+            excludes=excludes,
+            niceness=niceness,
+            options=(*options, "--dry-run") if dry_run else options,
+        ),
+    ]
     # Counts and messages are parsed and shown: without the locale's separators and words.
     result = runner.run(argv, env={"LC_ALL": "C.UTF-8"}, check=False)
     vanished = result.exit_code == VANISHED_EXIT_CODE
@@ -132,7 +141,7 @@ def command(
         "--no-human-readable",
         *options,
     ]
-    argv += [f"--exclude={pattern}" for pattern in (*excludes, *_LEFT_BY_RESTORES)]
+    argv += [f"--exclude={pattern}" for pattern in (*excludes, *_NOT_DATA)]
     return [*argv, "--", *(_followed(path) for path in sources), destination.rstrip("/") + "/"]
 
 

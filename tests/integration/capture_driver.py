@@ -24,12 +24,10 @@ from typing import Any, Dict, Tuple
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.container_sequence import recover
-from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
 from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import recover_all
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
-from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import StoppedSet
 
 
 class FaultJournal:
@@ -74,14 +72,8 @@ def main() -> int:
     failed: Dict[str, str] = {}
     try:
         with signals_raise():
-            docker = DockerClient(config.containers.socket)
             if arguments.recover:
-                found = recover(
-                    StoppedSet(config.paths.state),
-                    docker,
-                    journal,
-                    start_timeout_seconds=config.containers.start_timeout_seconds,
-                )
+                found = recover_all(config, journal)
                 answer["recovered"] = {
                     "started": found.started,
                     "already_running": found.already_running,

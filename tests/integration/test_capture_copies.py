@@ -15,6 +15,7 @@ from typing import Iterator
 
 import pytest
 from integration.container_lab import tree_difference
+from integration.file_systems import mounted
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import (
     CaptureResult,
@@ -297,25 +298,8 @@ def test_a_change_within_the_second_of_the_last_copy_is_seen(source: Path, tmp_p
 @pytest.fixture(name="cloning", params=["xfs", "btrfs"])
 def make_cloning(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A mounted file system that can share blocks."""
-    kind = request.param
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    if shutil.which(f"mkfs.{kind}") is None:
-        pytest.skip(f"mkfs.{kind} is not installed")
-    disk, place = tmp_path / "disk", tmp_path / "mounted"
-    with disk.open("wb") as stream:
-        stream.truncate(512 * 1024**2)
-    subprocess.run([f"mkfs.{kind}", "-q", str(disk)], check=True, capture_output=True)
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-o", "loop", str(disk), str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"this kernel mounts no {kind}: {mounted.stderr.strip()}")
-    try:
+    with mounted(request.param, tmp_path) as place:
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def large_file_changes(top: Path) -> tuple[int, Path, Path]:
