@@ -12,7 +12,7 @@ help:
 	@echo "make test        every check (STAGES=\"lint units\": only these)"
 	@echo "make lint        the linters alone"
 	@echo "make bench       downtime, memory and calls, side by side with the plain script (BENCH=\"downtime\")"
-	@echo "make faults      kill -9, lost power and lost Docker at every step, with real containers"
+	@echo "make faults      kill -9, OOM, lost power and lost Docker at every step, with real containers"
 	@echo "make format      let ruff format the Python code"
 	@echo "make setup       install what the others need, and nothing else"
 
@@ -47,7 +47,7 @@ bench: python
 
 faults: python
 	@$(run) tools.setup docker
-	@.venv/bin/python -m pytest -q tests/integration/test_*kill_matrix.py tests/integration/test_capture_engine_restart.py
+	@.venv/bin/python -m pytest -q $(addprefix tests/integration/test_,*kill_matrix.py capture_engine_restart.py capture_oom.py)
 
 format: python
 	@$(run) tools.setup lint

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the capture as a program of its own and end it at a chosen step.
 
-    capture_driver.py CONFIG [--recover] [--capture] [--dry-run] [--at STEP NUMBER SIGNAL]
+    capture_driver.py CONFIG [--recover] [--capture] [--dry-run]
+                      [--at STEP NUMBER SIGNAL] [--eat-memory-at STEP]
 
-``--at stop 2 9`` sends signal 9 to itself right before the second ``stop``, and may be
-given several times. The steps that were
-announced go to standard error; the answer is JSON on standard output. Exit codes are the
+``--at stop 2 9`` sends signal 9 to itself right before the second ``stop``, and may be given
+several times. ``--eat-memory-at cold`` takes memory there until the kernel ends it. The steps that
+were announced go to standard error; the answer is JSON on standard output. Exit codes are the
 program's.
 """
 
@@ -29,12 +30,15 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place i
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
 
+MEMORY_EATEN_MAX_MIB = 512
+
 
 class FaultJournal:
     """A journal on standard error that signals the process at some steps."""
 
-    def __init__(self, faults: Dict[Tuple[str, int], int]) -> None:
+    def __init__(self, faults: Dict[Tuple[str, int], int], hungry_at: str) -> None:
         self.faults = faults
+        self.hungry_at = hungry_at
         self.counts: Dict[str, int] = collections.Counter()
 
     def info(self, message: str) -> None:
@@ -49,11 +53,21 @@ class FaultJournal:
         number = self.faults.get((name, self.counts[name]))
         if number:
             os.kill(os.getpid(), number)
+        if name == self.hungry_at:
+            eat_memory()
 
     @staticmethod
     def _say(line: str) -> None:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
+
+
+def eat_memory() -> None:
+    """Take memory until the kernel ends the process; where it does not, give up before it hurts."""
+    taken = []
+    while len(taken) < MEMORY_EATEN_MAX_MIB:
+        taken.append(b"x" * 1024**2)
+    raise AssertionError(f"the kernel gave {len(taken)} MiB: is there no limit?")
 
 
 def main() -> int:
@@ -65,8 +79,10 @@ def main() -> int:
     parser.add_argument(
         "--at", nargs=3, action="append", default=[], metavar=("STEP", "NUMBER", "SIGNAL")
     )
+    parser.add_argument("--eat-memory-at", default="", metavar="STEP")
     arguments = parser.parse_args()
-    journal = FaultJournal({(at[0], int(at[1])): int(at[2]) for at in arguments.at})
+    faults = {(at[0], int(at[1])): int(at[2]) for at in arguments.at}
+    journal = FaultJournal(faults, arguments.eat_memory_at)
     config = load_config(arguments.config)
     answer: Dict[str, Any] = {}
     failed: Dict[str, str] = {}

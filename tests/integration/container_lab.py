@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -201,6 +202,25 @@ def night(lab: Lab, *argv: str, config: Optional[Dict[str, object]] = None) -> D
     assert done.returncode == 0, done.stderr
     answer: Dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def pause_at(
+    lab: Lab, step: str, *argv: str, config: Optional[Dict[str, object]] = None
+) -> subprocess.Popen[str]:
+    """Start a capture that stops itself at *step*; let it go on with :func:`go_on`."""
+    process = lab.start_driver(
+        "--capture", "--at", step, "1", str(int(signal.SIGSTOP)), *argv, config=config
+    )
+    state = Path(f"/proc/{process.pid}/stat")
+    wait_for(lambda: state.read_text().rpartition(") ")[2][0] == "T", f"the program is at {step}")
+    return process
+
+
+def go_on(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Let a program that was paused run to its end."""
+    process.send_signal(signal.SIGCONT)
+    stdout, stderr = process.communicate(timeout=DRIVER_TIMEOUT_SECONDS)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def failure(done: subprocess.CompletedProcess[str]) -> str:

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from integration.container_lab import Lab, failure, needed_image, night, tree_difference, wait_for
+from integration.container_lab import (
+    Lab,
+    failure,
+    go_on,
+    needed_image,
+    night,
+    pause_at,
+    tree_difference,
+)
 from integration.file_systems import mounted
 
 DIRECTORY = ".lepotato-cold-snapshots"
@@ -41,20 +49,6 @@ def subvolume(path: Path) -> None:
 
 def steps(stderr: str) -> List[str]:
     return [line.split()[1] for line in stderr.splitlines() if line.startswith("step ")]
-
-
-def pause_at(lab: Lab, step: str) -> subprocess.Popen[str]:
-    """Start a capture that stops itself at *step*; go on with :func:`go_on`."""
-    process = lab.start_driver("--capture", "--at", step, "1", str(int(signal.SIGSTOP)))
-    state = Path(f"/proc/{process.pid}/stat")
-    wait_for(lambda: state.read_text().rpartition(") ")[2][0] == "T", f"the program is at {step}")
-    return process
-
-
-def go_on(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    process.send_signal(signal.SIGCONT)
-    stdout, stderr = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def test_the_service_runs_while_its_snapshot_is_copied(lab: Lab) -> None:
