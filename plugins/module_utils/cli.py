@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="this once, accept that a source lost most of its files",
     )
+    run.add_argument(
+        "--accept-disks",
+        action="store_true",
+        help="this once, accept that the SSD or a source lies on another disk than was recorded",
+    )
 
     restore = _add(
         commands, "restore", commands_restore.restore, "list restore points, or restore one"

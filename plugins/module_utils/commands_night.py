@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             options = NightOptions(
                 dry_run=arguments.dry_run,
                 accept_shrink=arguments.accept_shrink,
+                accept_disks=arguments.accept_disks,
                 progress=lambda label: ProgressBar(sys.stderr, label),
             )
             log.info(f"{'dry run' if options.dry_run else 'run'} {record.id} of {config.host}")

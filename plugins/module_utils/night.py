@@ -64,6 +64,7 @@ class NightOptions:
 
     dry_run: bool = False
     accept_shrink: bool = False
+    accept_disks: bool = False
     progress: Optional[Callable[[str], ProgressBar]] = None
 
 
@@ -118,7 +119,11 @@ class Night:
 
     def _preflight(self) -> None:
         self.log.step("preflight")
-        check_ssd(self.config, write_probe=not self.options.dry_run)
+        disks = check_ssd(
+            self.config,
+            accept_disks=self.options.accept_disks,
+            write_probe=not self.options.dry_run,
+        )
         proof = self._prove_remote()
         for warning in proof.warnings:
             self.log.warning(warning)
@@ -128,7 +133,10 @@ class Night:
         self.record.details["sources"] = sizes_told(self.sizes)
         check_shrink(self.config.guards, self.before, self.sizes, self.options.accept_shrink)
         check_space(self.config, self.sizes)
+        for path in disks.unrecorded:
+            self.log.info(f"{path}: its disk is remembered from now on")
         if not self.options.dry_run:
+            disks.settle()
             cancel_unfinished(self.config, self.client, self.log)
 
     def _prove_remote(self) -> AuthProof:

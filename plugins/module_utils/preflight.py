@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional
 
 from .config import Config, Guards, Source
+from .disk_guard import DiskGuard, places_of
 from .errors import BackupError
 from .mounts import probe_io, read_mounts
 from .progress import human_bytes
 from .restore_points import Amount, Seal, epoch_of_point
 from .rsync import copy, literal_pattern
 from .runner import Runner
-from .staging_area import file_system_space, require_ssd
+from .staging_area import file_system_space
 
 # A few files fewer in a small tree is a person tidying up, not a disk that is gone.
 SHRINK_FLOOR_FILES = 50
@@ -39,19 +40,26 @@ class TreeSize:
     to_copy_bytes: int
 
 
-def check_ssd(config: Config, *, write_probe: bool = True) -> None:
-    """The SSD is mounted where it should be and answers; *write_probe* writes a few bytes.
+def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool = True) -> DiskGuard:
+    """The SSD and the sources' disks are those that were recorded, and the SSD answers.
 
-    A pulled SSD still shows as mounted: only real writes find out.
+    *write_probe* writes a few bytes: a pulled SSD still shows as mounted, and only real writes
+    find out. With *accept_disks* a new SSD gets its staging directory here. The caller settles
+    what is returned when everything else is right too.
     """
-    require_ssd(config.paths.ssd, read_mounts())
+    mounts = read_mounts()
+    guard = DiskGuard(places_of(config), mounts, accept=accept_disks)
+    guard.refuse_strangers()
     if not os.path.isdir(config.paths.staging):
-        raise BackupError(
-            f"the staging directory {config.paths.staging} is missing",
-            "Run site.yml: its staging role creates it",
-        )
+        if not (accept_disks and write_probe):
+            raise BackupError(
+                f"the staging directory {config.paths.staging} is missing",
+                "Run site.yml: its staging role creates it",
+            )
+        os.mkdir(config.paths.staging, 0o700)
     if write_probe:
         probe_io(config.paths.staging)
+    return guard
 
 
 def present_paths(source: Source) -> List[str]:

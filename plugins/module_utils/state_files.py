@@ -66,6 +66,11 @@ class StateFiles:
         return os.path.join(self.directory, "verified.json")
 
     @property
+    def disks(self) -> str:
+        """Which disks the SSD and the sources lie on (see :mod:`.disk_guard`)."""
+        return os.path.join(self.directory, "disks.json")
+
+    @property
     def last_run(self) -> str:
         """The newest run record."""
         return os.path.join(self.directory, "last_run.json")

@@ -16,7 +16,9 @@ description:
     read-only, keeps its files in memory, does not answer, or lacks owners, hard links, symbolic
     links, ACLs or extended attributes.
   - Fails when the reserve is not free.
-  - Then makes the directories of the staging area.
+  - With O(record), fails when the SSD or a source lies on another disk than was recorded, or the
+    SSD does not hold its sentinel.
+  - Then makes the directories of the staging area, the sentinel and the record.
 options:
   mount_point:
     description: Where the SSD is mounted.
@@ -40,6 +42,25 @@ options:
         description: Its permissions, octal.
         type: str
         default: "0755"
+  record:
+    description:
+      - Where it is recorded which disks the SSD and the sources lie on. Not on the SSD.
+      - Without it nothing is recorded or compared.
+    type: path
+  staging:
+    description: The staging directory, which gets the sentinel. Needed with O(record).
+    type: path
+  sources:
+    description:
+      - The paths that are backed up.
+      - Those that do not exist yet are recorded by the first night.
+    type: list
+    elements: path
+    default: []
+  accept_new_disks:
+    description: Record the disks as they are now, whatever was recorded.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description:
@@ -59,6 +80,9 @@ EXAMPLES = r"""
     directories:
       - path: /mnt/ssd/backup-staging
         mode: "0700"
+    staging: /mnt/ssd/backup-staging
+    sources: [/mnt/ssd/docker/volumes]
+    record: /var/lib/lepotato-backup/disks.json
 """
 
 RETURN = r"""
@@ -74,8 +98,16 @@ space:
   sample: {free_bytes: 100000000000, total_bytes: 120000000000}
 """
 
+import json
+from typing import Any, Dict, List, Optional
+
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import (
+    DiskGuard,
+    DiskPlaces,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity import DiskRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.file_set import (
     apply_changes,
@@ -89,6 +121,32 @@ from ansible_collections.lepotato.backup.plugins.module_utils.staging_area impor
     require_reserve,
     require_ssd,
 )
+
+
+def _guard(params: Dict[str, Any]) -> Optional[DiskGuard]:
+    if params["record"] is None:
+        return None
+    places = DiskPlaces(
+        params["mount_point"], params["staging"], tuple(params["sources"]), params["record"]
+    )
+    guard = DiskGuard(places, read_mounts(), accept=params["accept_new_disks"])
+    guard.refuse_strangers()
+    return guard
+
+
+def _record_diff(guard: DiskGuard) -> List[Dict[str, str]]:
+    if not guard.is_changed:
+        return []
+    # A new sentinel is drawn by lot: in check mode another one than the run will draw.
+    before, after = _told(guard.before), _told(guard.record)
+    header = guard.places.record
+    return [{"before_header": header, "after_header": header, "before": before, "after": after}]
+
+
+def _told(record: Optional[DiskRecord]) -> str:
+    if record is None:
+        return ""
+    return json.dumps({**record.to_json(), "sentinel": "..."}, indent=2, sort_keys=True) + "\n"
 
 
 def main() -> None:
@@ -106,7 +164,12 @@ def main() -> None:
                     "mode": {"type": "str", "default": "0755"},
                 },
             },
+            "record": {"type": "path"},
+            "staging": {"type": "path"},
+            "sources": {"type": "list", "elements": "path", "default": []},
+            "accept_new_disks": {"type": "bool", "default": False},
         },
+        required_by={"record": ["staging"]},
         supports_check_mode=True,
     )
     mount_point = module.params["mount_point"]
@@ -115,17 +178,22 @@ def main() -> None:
         mount = require_ssd(mount_point, read_mounts())
         space = file_system_space(mount_point)
         require_reserve(mount_point, space, module.params["reserve_bytes"])
+        guard = _guard(module.params)
         require_capabilities(mount_point)
         changes = changes_needed(wanted)
+        diff = [change.as_diff() for change in changes] + (_record_diff(guard) if guard else [])
+        changed = bool(changes) or (guard is not None and guard.is_changed)
         if not module.check_mode:
             apply_changes(changes)
+            if guard is not None:
+                guard.settle()
     except (BackupError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=bool(changes),
+        changed=changed,
         mount={"file_system": mount.file_system, "source": mount.source},
         space=space._asdict(),
-        diff=[change.as_diff() for change in changes],
+        diff=diff,
     )
 
 
