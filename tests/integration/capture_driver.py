@@ -21,7 +21,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
@@ -36,7 +36,7 @@ MEMORY_EATEN_MAX_MIB = 512
 class FaultJournal:
     """A journal on standard error that signals the process at some steps."""
 
-    def __init__(self, faults: Dict[Tuple[str, int], int], hungry_at: str) -> None:
+    def __init__(self, faults: Dict[Tuple[str, int], int], hungry_at: str = "") -> None:
         self.faults = faults
         self.hungry_at = hungry_at
         self.counts: Dict[str, int] = collections.Counter()
@@ -64,7 +64,7 @@ class FaultJournal:
 
 def eat_memory() -> None:
     """Take memory until the kernel ends the process; where it does not, give up before it hurts."""
-    taken = []
+    taken: List[bytes] = []
     while len(taken) < MEMORY_EATEN_MAX_MIB:
         taken.append(b"x" * 1024**2)
     raise AssertionError(f"the kernel gave {len(taken)} MiB: is there no limit?")
