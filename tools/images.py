@@ -25,7 +25,8 @@ from .host import Say, architecture
 from .paths import CHECKOUT, cache_dir
 from .shell import ToolError, run
 
-SUITE = "bookworm"
+# Debian 12, or what the environment says: LPB_DEBIAN_SUITE=trixie make demo
+SUITE = os.environ.get("LPB_DEBIAN_SUITE", "bookworm")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FILES = CHECKOUT / "tools" / "image_files"
 REPOSITORIES = ("lpb-potato", "lpb-services")

@@ -144,9 +144,9 @@ class NightHost:
             stdin=subprocess.DEVNULL,
         )
 
-    def night(self, *arguments: str) -> dict[str, Any]:
+    def night(self, *arguments: str, timeout: float = 120) -> dict[str, Any]:
         """A night that must go well; returns its record."""
-        done = self.program("run", "--json", *arguments)
+        done = self.program("run", "--json", *arguments, timeout=timeout)
         assert done.returncode == 0, done.stderr + self.log()
         record: dict[str, Any] = json.loads(done.stdout)
         return record

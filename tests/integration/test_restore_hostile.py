@@ -12,7 +12,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +34,9 @@ from .night_host import NightHost, differences, mounted_ssd
 
 pytestmark = [needs_root, needs_tools]
 
-SMALL_FILES = 300
+# rclone makes no more than 100 calls a second to B2: this many take 200 s each way.
+SMALL_FILES = 20_000
+TIMEOUT_SECONDS = 1800
 ROWS = 5000
 PG_BIN = "$(echo /usr/lib/postgresql/*/bin)"
 AS_POSTGRES = "setpriv --reuid=postgres --regid=postgres --init-groups"
@@ -101,13 +102,14 @@ def test_everything_comes_back_through_a_whole_night(host: NightHost) -> None:
     image = needed_image()
     database = fill(host, image)
     try:
-        host.night()
+        host.night(timeout=TIMEOUT_SECONDS)
     finally:
         database.close()
     staged = host.ssd / "backup-staging/daily/docker-volumes" / str(host.volumes).lstrip("/")
     target = host.ssd / "restored"
-    began = time.monotonic()
-    done = host.program("restore", "daily", "--yes", "--target", str(target), timeout=300)
+    done = host.program(
+        "restore", "daily", "--yes", "--target", str(target), timeout=TIMEOUT_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     restored = target / "docker-volumes" / str(host.volumes).lstrip("/")
 
@@ -133,4 +135,3 @@ def test_everything_comes_back_through_a_whole_night(host: NightHost) -> None:
         assert copy.execute("SELECT count(*) FROM reading").fetchone() == (1000,)
     assert "error" not in git(restored / "repository", "fsck", "--full", "--strict")
     assert git(restored / "repository", "rev-list", "--count", "HEAD").strip() == "3"
-    assert time.monotonic() - began < 300
