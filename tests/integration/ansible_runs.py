@@ -53,17 +53,28 @@ def run_playbook(
 
     Files go to *directory*; *launcher* is put before the command.
     """
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    inventory = {"all": {"hosts": {name: {**local, **own} for name, own in hosts.items()}}}
     play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
     # JSON is YAML.
-    (directory / "hosts.yml").write_text(json.dumps(inventory))
     (directory / "play.yml").write_text(json.dumps([play]))
+    return run_playbook_file(directory, hosts, directory / "play.yml", *options, launcher=launcher)
+
+
+def run_playbook_file(
+    directory: Path,
+    hosts: dict[str, dict[str, Any]],
+    playbook: Path,
+    *options: str,
+    launcher: tuple[str, ...] = (),
+) -> PlaybookRun:
+    """Run a playbook; see :func:`run_playbook` for the rest."""
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = {"all": {"hosts": {name: {**local, **own} for name, own in hosts.items()}}}
+    (directory / "hosts.yml").write_text(json.dumps(inventory))
     ended = subprocess.run(
         [
             *launcher,
             *(sys.executable, "-m", "ansible", "playbook"),
-            *("-i", str(directory / "hosts.yml"), *options, str(directory / "play.yml")),
+            *("-i", str(directory / "hosts.yml"), *options, str(playbook)),
         ],
         cwd=CHECKOUT,
         env={

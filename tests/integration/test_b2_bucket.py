@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.ansible_runs import CHECKOUT, run_playbook_file
 from integration.remote_support import run_module
 
 from b2_standin.client import Key, StandIn
@@ -130,3 +131,26 @@ def test_what_can_not_be_done_is_named(b2: StandIn, tmp_path: Path, name: str) -
     assert name in failed["msg"]
     assert "history_days must be at least 1" in run(b2, tmp_path, name, history_days=0)["msg"]
     assert "needs object_lock" in run(b2, tmp_path, name, object_lock_days=5)["msg"]
+
+
+def test_the_playbook_makes_the_bucket_once(b2: StandIn, tmp_path: Path, name: str) -> None:
+    variables = {
+        "lepotato_backup_bucket": name,
+        "lepotato_backup_b2_endpoint": b2.url,
+        "lepotato_backup_admin_key_id": b2.master_key.application_key_id,
+        "lepotato_backup_admin_key": b2.master_key.application_key,
+    }
+    playbook = CHECKOUT / "playbooks/bucket.yml"
+    for options, changes in ((("--check", "--diff"), 1), (("--diff",), 1), ((), 0)):
+        run = run_playbook_file(tmp_path, {"potato": variables}, playbook, *options)
+        assert run.exit_code == 0, run.output
+        assert len(run.changed("potato")) == changes
+        assert b2.master_key.application_key not in run.output
+        assert bool(settings(b2, name)) is ("--check" not in options)
+    found = settings(b2, name)["lifecycleRules"]
+    assert [rule["daysFromHidingToDeleting"] for rule in found] == [30]
+
+    del variables["lepotato_backup_admin_key"]
+    run = run_playbook_file(tmp_path, {"potato": variables}, playbook)
+    assert run.exit_code != 0
+    assert "Set lepotato_backup_bucket, and lepotato_backup_admin_key_id" in run.failure("potato")
