@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from .compose_plugin import ensure_compose
 from .host import BASE_PACKAGES, Say, architecture, ensure_docker, ensure_emulation, ensure_packages
 from .images import ensure_image, potato, services
 from .paths import cache_dir
@@ -83,6 +84,7 @@ def _containers(parts: Sequence[str], say: Say) -> dict[str, str]:
     jobs: dict[str, Callable[[], object]] = {}
     # The siblings' image is everybody's; the boards' are their own.
     jobs["docker"] = lambda: ensure_image(services(), say)
+    jobs["docker compose"] = lambda: ensure_compose(say)
     if "arm64" in parts:
         problems["arm64"] = _problem(lambda: ensure_emulation(say))
         if not problems["arm64"]:
@@ -92,6 +94,8 @@ def _containers(parts: Sequence[str], say: Say) -> dict[str, str]:
     with ThreadPoolExecutor() as pool:
         running = {name: pool.submit(_problem, job) for name, job in jobs.items()}
     problems.update({name: done.result() for name, done in running.items()})
+    if problem := problems.pop("docker compose"):
+        say(f"the tests with compose v2 will be skipped: {problem}")
     for part in ("arm64", "native"):
         if part in problems:
             problems[part] = problems[part] or problems["docker"]

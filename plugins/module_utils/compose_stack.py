@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
 from .config import Config
-from .docker_api import DockerClient, DockerError
+from .docker_api import DockerClient, DockerError, NoSuchContainer
 from .errors import CommandError
 from .health import wait_until_ready
 from .journal import Journal
@@ -26,6 +27,9 @@ COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 # compose v2 is a plugin of Docker's client, 1.29 (Debian 12) a program of its own.
 COMPOSE_PROGRAMS = (("docker", "compose"), ("docker-compose",))
 
+# Restart policies of a container that is not meant to end.
+KEEP_RUNNING_POLICIES = ("always", "unless-stopped")
+
 # Pulling images over a slow line takes its time: 2 GB at 10 Mbit/s.
 UP_TIMEOUT_SECONDS = 3600.0
 
@@ -34,12 +38,14 @@ UP_TIMEOUT_SECONDS = 3600.0
 class Project:
     """A directory with a compose file, and what became of it.
 
-    *healthy*: its containers that are; *problems*: what is wrong, in sentences.
+    *healthy*: its containers that are; *finished*: those that did their work and ended, as a
+    database's migration does; *problems*: what is wrong, in sentences.
     """
 
     directory: str
     file: str
     healthy: Tuple[str, ...] = ()
+    finished: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
 
 
@@ -119,17 +125,35 @@ def _start_existing(docker: DockerClient, project: Project) -> str:
 
 
 def _look(docker: DockerClient, project: Project, problem: str, limit: float) -> Project:
-    healthy, problems = [], [problem] if problem else []
+    healthy, finished, problems = [], [], [problem] if problem else []
     for raw in _containers(docker, project):
         name = raw["Name"].lstrip("/")
         readiness = wait_until_ready(docker, raw["Id"], max(0.0, limit - time.monotonic()))
         if readiness.ready:
             healthy.append(name)
+        elif _is_finished(docker, raw["Id"]):
+            finished.append(name)
         else:
             problems.append(f"container {name} {readiness.problem}")
-    if not healthy and not problems:
+    if not healthy and not finished and not problems:
         problems.append(f"{project.file} made no container")
-    return Project(project.directory, project.file, tuple(sorted(healthy)), tuple(problems))
+    return dataclasses.replace(
+        project,
+        healthy=tuple(sorted(healthy)),
+        finished=tuple(sorted(finished)),
+        problems=tuple(problems),
+    )
+
+
+def _is_finished(docker: DockerClient, identity: str) -> bool:
+    """Whether a container ended well and is meant to stay so."""
+    try:
+        raw = docker.inspect(identity)
+    except NoSuchContainer:
+        return False
+    state, policy = raw["State"], raw["HostConfig"]["RestartPolicy"]["Name"]
+    ended_well = state["Status"] == "exited" and state["ExitCode"] == 0
+    return ended_well and policy not in KEEP_RUNNING_POLICIES
 
 
 def _containers(docker: DockerClient, project: Project) -> List[Dict[str, Any]]:
