@@ -77,8 +77,9 @@ class B2Client:
     """Calls B2 with one application key. Not thread-safe.
 
     Connection errors, 408, 429 and 5xx are tried again, *attempts* times in all, with a growing
-    pause or the one that ``Retry-After`` names. An expired token is renewed. Every method
-    raises a :class:`B2Error` whose text names what to mend and holds no secret.
+    pause or the one that ``Retry-After`` names. An expired token is renewed. *on_call* hears the
+    name of every call, repeated ones included. Every method raises a :class:`B2Error` whose text
+    names what to mend and holds no secret.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class B2Client:
         attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        on_call: Optional[Callable[[str], None]] = None,
     ) -> None:
         self.key_id = key_id
         self.endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
@@ -99,6 +101,7 @@ class B2Client:
         self._key = key
         self._sleep = sleep
         self._clock = clock
+        self._on_call = on_call
         # How far B2's clock was ahead in its newest answer, in seconds; None: not told.
         self.clock_skew_seconds: Optional[float] = None
         self._authorization: Optional[Authorization] = None
@@ -264,6 +267,8 @@ class B2Client:
 
     def _send_once(self, name: str, request: urllib.request.Request) -> Dict[str, Any]:
         asked_at = self._clock()
+        if self._on_call is not None:
+            self._on_call(name)
         # "from None" below: the original exceptions may carry the request and its headers.
         try:
             with self._opener.open(request, timeout=self.timeout_seconds) as response:

@@ -17,12 +17,14 @@ from .answers import answer, say
 from .capture_plan import make_plan
 from .config import Config, load_config
 from .container_sequence import RecoverResult
+from .cost_state import read_cost
 from .docker_api import DockerClient
 from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from .lock import RunLock
 from .logs import RunLog, file_handler, stream_handler, syslog_handler
 from .mounts import read_mounts
 from .night import Night, NightOptions
+from .night_cost import cost_lines, cost_told
 from .progress import ProgressBar, human_bytes, human_seconds
 from .record import RunRecord, Stopwatch, store_record
 from .restore_in_place import recover_all
@@ -135,6 +137,9 @@ def status(arguments: argparse.Namespace) -> int:
         raise BackupError(
             "no run has ended on this host yet", "Run backup-to-b2.sh, or wait for the night"
         ) from None
+    # With today's prices; the calls are those of the run.
+    cost = cost_told(config.cost, read_cost(StateFiles(config.paths.state).cost))
+    record["cost"] = {**cost, "calls": record.get("cost", {}).get("calls")}
     if arguments.json:
         answer(record)
         return int(record["exit_code"])
@@ -150,6 +155,8 @@ def status(arguments: argparse.Namespace) -> int:
     for group in record.get("capture", {}).get("groups", ()):
         for name, seconds in group["down_seconds"].items():
             say(f"  {name} was down {seconds:.1f} s")
+    for line in cost_lines(record["cost"]):
+        say(f"  {line}")
     return int(record["exit_code"])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -184,6 +185,25 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """B2's prices in US dollars, and from which cost a month on a night warns.
+
+    Storage: 6.95 USD for 10**12 bytes a month since May 2026, the first 10 GB free; classes B and
+    C: 2,500 calls of each a day free, then 0.004 USD for 10,000 or 1,000
+    (https://www.backblaze.com/cloud-storage/pricing and .../transaction-pricing). Newer price
+    lists have all three classes for nothing: a price of 0 says so. What is free is free once an
+    account: hosts that share one share it.
+    """
+
+    storage_usd_per_tb_month: float = field(default=6.95, metadata={"minimum": 0})
+    class_b_usd_per_10000: float = field(default=0.004, metadata={"minimum": 0})
+    class_c_usd_per_1000: float = field(default=0.004, metadata={"minimum": 0})
+    free_storage_gb: float = field(default=10.0, metadata={"minimum": 0})
+    free_calls_per_day: int = field(default=2500, metadata={"minimum": 0})
+    monthly_limit_usd: float = field(default=2.0, metadata={"minimum": 0})
+
+
+@dataclass(frozen=True)
 class Config:
     """All of ``config.json``."""
 
@@ -200,6 +220,7 @@ class Config:
     upload: Upload = field(default_factory=Upload)
     weekly: Weekly = field(default_factory=Weekly)
     retention: Retention = field(default_factory=Retention)
+    cost: Cost = field(default_factory=Cost)
 
 
 def load_config(path: str = CONFIG_PATH) -> Config:
@@ -279,6 +300,11 @@ def _value(hint: Any, raw: object, key: str) -> Any:
         return {
             name: _value(hint.__args__[1], item, _join(key, name)) for name, item in raw.items()
         }
+    if hint is float and isinstance(raw, (int, float)) and not isinstance(raw, bool):
+        # JSON has no infinity, but Python reads one.
+        if not math.isfinite(raw):
+            raise _KeyProblem(key, f"must be a number, not {raw}")
+        return float(raw)
     # bool is an int to Python, not to a person who wrote true for a number.
     if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
         raise _KeyProblem(key, f"must be {_NAMES[hint]}, not {_kind(raw)}")
@@ -338,11 +364,11 @@ def _check_retention(config: Config) -> None:
         )
 
 
-_NAMES = {str: "a string", int: "a whole number", bool: "true or false"}
+_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _kind(raw: object) -> str:
-    names = {dict: "an object", list: "a list", type(None): "null", float: "a fraction", **_NAMES}
+    names = {**_NAMES, dict: "an object", list: "a list", type(None): "null", float: "a fraction"}
     return f"{names.get(type(raw), type(raw).__name__)} ({json.dumps(raw)[:60]})"
 
 

@@ -28,6 +28,7 @@ from .manifest_carrier import plan_carriers
 from .manifest_links import link_window, read_link_windows
 from .manifest_walk import write_manifest
 from .names import wait_for_names
+from .night_cost import NightCost
 from .point_store import PointStore
 from .preflight import (
     TreeSize,
@@ -51,7 +52,7 @@ from .seal import seal_night
 from .state_files import StateFiles
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .weekly_local import LocalWeeklies
-from .weekly_points import date_of, is_due, local_date, weeklies_of, weekly_name
+from .weekly_points import COPY, date_of, is_due, local_date, weeklies_of, weekly_name
 from .weekly_remote import make_weekly
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.
@@ -83,10 +84,14 @@ class Night:
 
     def __post_init__(self) -> None:
         self.state = StateFiles(self.config.paths.state)
-        self.rclone = Rclone(self.config.rclone, self.runner, self._rclone_says)
+        self.cost = NightCost(self.config.cost, self.state.cost)
+        calls = self.cost.counter
+        self.rclone = Rclone(self.config.rclone, self.runner, self._rclone_says, calls.add)
         rclone = self.config.rclone
         self.remote = read_remote(rclone.config, rclone.raw_remote, rclone.crypt_remote)
-        self.client = self.remote.client(sleep=self.clock.sleep, clock=self.clock.now)
+        self.client = self.remote.client(
+            sleep=self.clock.sleep, clock=self.clock.now, on_call=calls.count
+        )
         self.local = LocalWeeklies(self.config, self.runner)
         self.today = local_date(self.record.started_epoch_seconds)
         self.point_names: List[str] = []
@@ -100,6 +105,13 @@ class Night:
 
         What an interrupted run left stopped has been started before (see ``commands_night``).
         """
+        try:
+            self._steps()
+        finally:
+            if not self.options.dry_run:
+                self._tell_cost()
+
+    def _steps(self) -> None:
         with Stopwatch(self.record, "preflight"):
             self._preflight()
         with Stopwatch(self.record, "capture"):
@@ -116,6 +128,8 @@ class Night:
             seal = self._seal()
         with Stopwatch(self.record, "points"):
             self._tend_points(seal)
+        with Stopwatch(self.record, "cost"):
+            self._count_cost(seal)
 
     def _preflight(self) -> None:
         self.log.step("preflight")
@@ -313,6 +327,27 @@ class Night:
         self.point_names.append(posixpath.basename(weekly.path))
         self.log.info(f"weekly point {weekly.name} ({self.config.weekly.mode})")
         self.record.details["weekly"] = weekly.name
+
+    def _count_cost(self, seal: Seal) -> None:
+        """Count what is stored when much was compared or copied anyway; else add what was sent."""
+        upload = self.record.details["upload"]
+        self.cost.sealed(seal, upload["bytes"])
+        made_copy = "weekly" in self.record.details and self.config.weekly.mode == COPY
+        if not (upload["reconciled"] or made_copy or self.cost.never_counted):
+            return
+        self.log.step("cost")
+        try:
+            self.cost.count(self.client, self.remote, self.rclone, self.clock.now())
+        except Interrupted:
+            raise
+        except BackupError as error:
+            self.log.warning(f"the night is sealed, but what is stored was not counted: {error}")
+
+    def _tell_cost(self) -> None:
+        try:
+            self.record.details["cost"] = self.cost.finish(self.log, self.clock.now())
+        except OSError as error:
+            self.log.warning(f"the cost could not be kept: {error}")
 
     def _rclone_says(self, level: str, message: str) -> None:
         if level in ("error", "critical"):

@@ -15,7 +15,7 @@ from .b2_api import B2Client
 from .b2_errors import B2Error
 from .rclone import Rclone
 from .remote_conf import RemoteConf
-from .restore_points import POINTS_DIRECTORY
+from .restore_points import POINTS_DIRECTORY, Amount
 
 # https://rclone.org/crypt/#file-formats: a header, and a tag for each block of the content.
 CRYPT_HEADER_BYTES = 32
@@ -30,6 +30,12 @@ def encrypted_bytes(plain_bytes: int) -> int:
     """The size in the bucket of a file of *plain_bytes*."""
     blocks = -(-plain_bytes // CRYPT_BLOCK_BYTES)
     return CRYPT_HEADER_BYTES + plain_bytes + blocks * CRYPT_TAG_BYTES
+
+
+def encrypted_amount(amount: Amount) -> int:
+    """About the size in the bucket of *amount*; off by 16 bytes a file at most."""
+    blocks = amount.files + amount.bytes // CRYPT_BLOCK_BYTES
+    return amount.bytes + amount.files * CRYPT_HEADER_BYTES + blocks * CRYPT_TAG_BYTES
 
 
 class PointStore:

@@ -15,9 +15,11 @@ import json
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
+from .b2_calls import Calls
 from .b2_errors import B2BadKey
 from .config import Rclone as RcloneConfig
 from .errors import BackupError, CommandError
+from .rclone_calls import estimate_calls
 from .rclone_flags import common_flags, environment
 from .rclone_lists import TIME_FORMAT
 from .rclone_log import (
@@ -60,9 +62,9 @@ class Size:
 class Rclone:
     """Runs rclone with one configuration.
 
-    *on_message* gets the level and one readable line for everything rclone logs. Every method
-    raises an :class:`RcloneError` (its subclasses say what kind) when rclone fails; the error
-    carries the :class:`RcloneResult`.
+    *on_message* gets the level and one readable line for everything rclone logs, *on_calls* what
+    each command asked of B2 (estimated). Every method raises an :class:`RcloneError` (its
+    subclasses say what kind) when rclone fails; the error carries the :class:`RcloneResult`.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class Rclone:
         config: RcloneConfig,
         runner: Runner,
         on_message: Optional[Callable[[str, str], None]] = None,
+        on_calls: Optional[Callable[[Calls], None]] = None,
     ) -> None:
         self.config = config
         self.runner = runner
         self.on_message = on_message
+        self.on_calls = on_calls
 
     def crypt(self, path: str = "") -> str:
         """*path* on the crypt remote, as rclone names it."""
@@ -352,6 +356,8 @@ class Rclone:
             except CommandError as error:
                 raise RcloneError(f"{what} failed: {error.message}", error.hint) from error
         result = reader.result(argv, ended.exit_code, ended.stdout)
+        if self.on_calls is not None:
+            self.on_calls(estimate_calls(command, self.config, result.stats))
         if watch.refused is not None:
             raise RcloneUnauthorized(
                 f"{what} was ended: {watch.refused.message}", watch.refused.hint, result
@@ -372,9 +378,8 @@ class Rclone:
     def _check_key(self) -> None:
         """Raise :class:`B2BadKey` when B2 no longer accepts the key."""
         try:
-            remote = read_remote(
-                self.config.config, self.config.raw_remote, self.config.crypt_remote
-            )
+            config = self.config
+            remote = read_remote(config.config, config.raw_remote, config.crypt_remote)
             remote.client(attempts=1).authorize()
         except B2BadKey:
             raise

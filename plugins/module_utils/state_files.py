@@ -61,6 +61,11 @@ class StateFiles:
         return os.path.join(self.directory, "last_seal.json")
 
     @property
+    def cost(self) -> str:
+        """What the bucket costs (see :mod:`.cost_state`)."""
+        return os.path.join(self.directory, "cost.json")
+
+    @property
     def verified(self) -> str:
         """When each point was last verified (see :mod:`.verified`)."""
         return os.path.join(self.directory, "verified.json")

@@ -93,6 +93,6 @@ def test_the_readme_names_every_variable(role: str) -> None:
 def _check_described(name: str, option: Dict[str, Any]) -> None:
     description: List[str] = option["description"]
     assert description, name
-    assert option["type"] in ("bool", "dict", "int", "list", "path", "str"), name
+    assert option["type"] in ("bool", "dict", "float", "int", "list", "path", "str"), name
     for suboption, content in option.get("options", {}).items():
         _check_described(f"{name}.{suboption}", content)

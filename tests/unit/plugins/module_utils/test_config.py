@@ -35,6 +35,14 @@ def test_missing_keys_take_the_documented_defaults() -> None:
     assert config.sources[0].required is True
 
 
+def test_a_price_is_a_number_whole_or_not() -> None:
+    config = parse_config(with_key(cost={"monthly_limit_usd": 5, "class_b_usd_per_10000": 0.004}))
+    assert config.cost.monthly_limit_usd == 5.0
+    assert isinstance(config.cost.monthly_limit_usd, float)
+    assert config.cost.class_b_usd_per_10000 == 0.004
+    assert config.cost.storage_usd_per_tb_month == 6.95
+
+
 def test_nested_values_are_read() -> None:
     config = parse_config(
         with_key(
@@ -61,6 +69,26 @@ def test_nested_values_are_read() -> None:
         (with_key(sources=[]), "key 'sources' must not be empty"),
         (with_key(sources={}), "key 'sources' must be a list, not an object"),
         (with_key(rclone={"tranfers": 1}), "key 'rclone.tranfers' is not known here"),
+        (
+            with_key(rclone={"transfers": 1.5}),
+            "key 'rclone.transfers' must be a whole number, not a fraction (1.5)",
+        ),
+        (
+            with_key(cost={"monthly_limit_usd": "2"}),
+            "key 'cost.monthly_limit_usd' must be a number, not a string",
+        ),
+        (
+            with_key(cost={"monthly_limit_usd": True}),
+            "key 'cost.monthly_limit_usd' must be a number, not true or false",
+        ),
+        (
+            with_key(cost={"monthly_limit_usd": -1}),
+            "key 'cost.monthly_limit_usd' must be at least 0, not -1",
+        ),
+        (
+            with_key(cost={"monthly_limit_usd": float("nan")}),
+            "key 'cost.monthly_limit_usd' must be a number, not nan",
+        ),
         (with_key(rclone={"transfers": True}), "key 'rclone.transfers' must be a whole number"),
         (with_key(rclone={"transfers": 0}), "key 'rclone.transfers' must be at least 1, not 0"),
         (with_key(rclone={"chunk_size": "big"}), "key 'rclone.chunk_size' must be like '5M'"),
