@@ -16,6 +16,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils import weekly_remote
+from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
+from ansible_collections.lepotato.backup.plugins.module_utils.logs import RunLog
+from ansible_collections.lepotato.backup.plugins.module_utils.night import Night, NightOptions
+from ansible_collections.lepotato.backup.plugins.module_utils.record import RunRecord
+from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from b2_standin.client import StandIn
 
 from .night_host import BUCKET, NightHost, differences, mounted_ssd, rclone_binary
@@ -90,6 +96,27 @@ def test_a_weekly_point_outlives_the_changes_of_the_next_night(host: NightHost, 
     verdicts = json.loads(host.program("prune", "--dry-run", "--json").stdout)
     assert [verdict["expired"] for verdict in verdicts] == [False] * 4
     assert "0 days old, kept for 30" in host.program("prune").stdout
+
+
+def test_a_copy_of_very_many_files_is_made_in_parts(
+    host: NightHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = weekly_today(host, "copy")
+    monkeypatch.setattr(weekly_remote, "LIST_NAMES_MAX", 20)
+    left = f"b2-encrypted:weekly/backup-{day}/left by an earlier try"
+    host.rclone("copyto", str(host.config_path), left)
+    config = load_config(str(host.config_path))
+    record = RunRecord(config.host, time.time())
+    log = RunLog(record.id, [])
+    Night(config, SubprocessRunner(), log, NightOptions(), record).run()
+    assert log.warnings == []
+    files = record.details["upload"]["files"]
+    assert files > 40
+    assert host.stand_in.stats()["calls"]["b2_copy_file"] == files
+    target = host.directory / "restored"
+    done = host.program("restore", "weekly", "--yes", "--target", str(target))
+    assert done.returncode == 0, done.stderr
+    assert differences(host.volumes, target / f"docker-volumes{host.volumes}") == ""
 
 
 def assert_told(weekly: dict[str, Any], mode: str, record: dict[str, Any]) -> None:
