@@ -11,7 +11,7 @@ help:
 	@echo "make demo-clean  remove what the demo made"
 	@echo "make test        every check (STAGES=\"lint units\": only these)"
 	@echo "make lint        the linters alone"
-	@echo "make bench       downtime, memory and calls, side by side with the plain script (BENCH=\"downtime\")"
+	@echo "make bench       downtime, memory, calls and wear, side by side with the plain script (BENCH=\"downtime\")"
 	@echo "make faults      kill -9, OOM, lost power and lost Docker at every step, with real containers"
 	@echo "make format      let ruff format the Python code"
 	@echo "make setup       install what the others need, and nothing else"

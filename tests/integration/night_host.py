@@ -26,13 +26,15 @@ MODULE_UTILS = "ansible_collections.lepotato.backup.plugins.module_utils"
 
 
 @contextmanager
-def mounted_ssd(directory: Path, size_bytes: int = SSD_BYTES) -> Iterator[Path]:
+def mounted_ssd(
+    directory: Path, size_bytes: int = SSD_BYTES, mkfs_options: Sequence[str] = ()
+) -> Iterator[Path]:
     """An ext4 file system of its own, mounted: what the SSD is to a Potato."""
     image, mount_point = directory / "ssd.img", directory / "ssd"
     mount_point.mkdir()
     with image.open("wb") as stream:
         stream.truncate(size_bytes)
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", *mkfs_options, image], check=True)
     subprocess.run(["mount", "-o", "loop", image, mount_point], check=True)
     try:
         yield mount_point
