@@ -142,6 +142,8 @@ class Guards:
     shrink_percent_max: int = field(default=50, metadata={"minimum": 1, "maximum": 100})
     minimum_free_bytes: int = field(default=GIBIBYTE_BYTES, metadata={"minimum": 0})
     minimum_free_percent: int = field(default=5, metadata={"minimum": 0, "maximum": 99})
+    # 0: no maximum.
+    staging_maximum_bytes: int = field(default=0, metadata={"minimum": 0})
     delete_percent_max: int = field(default=50, metadata={"minimum": 1, "maximum": 100})
 
 

@@ -13,6 +13,7 @@ import io
 import logging
 import logging.handlers
 import os
+import sys
 import time
 from typing import Callable, List, Optional, TextIO
 
@@ -64,12 +65,30 @@ class RunLog:
 class SsdLogHandler(logging.handlers.WatchedFileHandler):
     """The log file, made with mode 0640 and opened anew after each rotation."""
 
+    _told = False
+
     def _open(self) -> io.TextIOWrapper:
         descriptor = os.open(
             self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_MODE
         )
         # File names may hold any byte: the log shows what it can't decode as escapes.
         return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Say once that the log can't be written: a run on a full SSD still has to end well."""
+        self._tell(sys.exc_info()[1])
+
+    def close(self) -> None:
+        """Close the file; what a full SSD did not take is lost, as has been said."""
+        try:
+            super().close()
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: object) -> None:
+        if not self._told:
+            self._told = True
+            sys.stderr.write(f"the log {self.baseFilename} can't be written: {error}\n")
 
 
 def file_handler(path: str) -> logging.Handler:

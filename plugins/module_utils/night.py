@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from .bucket_state import BucketState
 from .capture import CaptureResult, run_capture
+from .capture_copy import give_back_partial
 from .clock import Clock
 from .config import Config
 from .errors import BackupError, Interrupted
@@ -33,6 +34,7 @@ from .point_store import PointStore
 from .preflight import (
     TreeSize,
     check_clock,
+    check_maximum,
     check_shrink,
     check_space,
     check_ssd,
@@ -147,6 +149,7 @@ class Night:
         self.record.details["sources"] = sizes_told(self.sizes)
         check_shrink(self.config.guards, self.before, self.sizes, self.options.accept_shrink)
         check_space(self.config, self.sizes)
+        check_maximum(self.config, self.sizes)
         for path in disks.unrecorded:
             self.log.info(f"{path}: its disk is remembered from now on")
         if not self.options.dry_run:
@@ -173,7 +176,11 @@ class Night:
         return proof
 
     def _capture(self) -> None:
-        result = run_capture(self.config, self.runner, self.log, dry_run=self.options.dry_run)
+        try:
+            result = run_capture(self.config, self.runner, self.log, dry_run=self.options.dry_run)
+        finally:
+            if not self.options.dry_run:
+                give_back_partial(self.config.paths.staging)
         self.record.details["capture"] = capture_told(result)
         if result.failed_groups:
             told = "; ".join(f"{name}: {why}" for name, why in result.failed_groups.items())

@@ -13,19 +13,23 @@ import os
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional
 
+from .capture_copy import copy_source, give_back_partial
 from .config import Config, Guards, Source
 from .disk_guard import DiskGuard, places_of
 from .errors import BackupError
 from .mounts import probe_io, read_mounts
 from .progress import human_bytes
 from .restore_points import Amount, Seal, epoch_of_point
-from .rsync import copy, literal_pattern
 from .runner import Runner
 from .staging_area import file_system_space
+from .staging_size import used_bytes
 
 # A few files fewer in a small tree is a person tidying up, not a disk that is gone.
 SHRINK_FLOOR_FILES = 50
 SHRINK_FLOOR_BYTES = 64 * 1024**2
+
+# Temporary files, the record of hard links, a night's carriers.
+INODES_SPARE = 64
 
 # The board has no clock of its own: after a power cut without network it starts in the past.
 # A tenth of an hour is far beyond what NTP leaves and far below what would confuse two nights.
@@ -34,10 +38,17 @@ CLOCK_SKEW_MAX_SECONDS = 360.0
 
 @dataclass(frozen=True)
 class TreeSize:
-    """What a tree's sources hold now, and how many bytes of it are not in staging yet."""
+    """What a tree's sources hold now, and what staging them takes and gives back.
+
+    *files_new* counts entries of every kind that get an inode of their own; *bytes_freed* is known
+    only where there is a maximum to keep to.
+    """
 
     now: Amount
     to_copy_bytes: int
+    files_new: int = 0
+    directories: int = 0
+    bytes_freed: int = 0
 
 
 def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool = True) -> DiskGuard:
@@ -58,6 +69,8 @@ def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool =
             )
         os.mkdir(config.paths.staging, 0o700)
     if write_probe:
+        # First: what a power cut left may be all that the SSD had room for.
+        give_back_partial(config.paths.staging)
         probe_io(config.paths.staging)
     return guard
 
@@ -95,16 +108,22 @@ def measure_tree(config: Config, source: Source, runner: Runner) -> TreeSize:
     paths = present_paths(source)
     if not paths:
         return TreeSize(Amount(0, 0), 0)
-    stats = copy(
+    stats = copy_source(
+        config,
         runner,
+        source,
         paths,
-        os.path.join(config.paths.daily, source.tree),
-        excludes=(*source.exclude, literal_pattern(config.paths.staging)),
-        niceness=config.capture.niceness,
         may_vanish=True,
         dry_run=True,
+        count_freed=config.guards.staging_maximum_bytes > 0,
     )
-    return TreeSize(Amount(stats.files_regular, stats.bytes_total), stats.bytes_transferred)
+    return TreeSize(
+        Amount(stats.files_regular, stats.bytes_total),
+        stats.bytes_transferred,
+        max(stats.files_created, stats.files_transferred),
+        stats.directories,
+        stats.bytes_freed,
+    )
 
 
 def check_shrink(
@@ -135,9 +154,14 @@ def check_shrink(
 
 
 def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
-    """Staging has room for what will be copied and stays above the configured minimum."""
+    """Staging has bytes and inodes for what will be copied and stays above the configured minimum.
+
+    A weekly snapshot takes an inode for each directory; file systems that make inodes as they
+    need them (btrfs) say that they have none.
+    """
+    status = os.statvfs(config.paths.staging)
     space = file_system_space(config.paths.staging)
-    needed_bytes = sum(size.to_copy_bytes for size in sizes.values())
+    needed_bytes = _bytes_to_write(sizes, status.f_frsize)
     reserve_bytes = max(
         config.guards.minimum_free_bytes,
         space.total_bytes * config.guards.minimum_free_percent // 100,
@@ -148,11 +172,43 @@ def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
             f"stay free, but {config.paths.staging} has {human_bytes(space.free_bytes)} left",
             "Free some space on the SSD, or exclude data with agent_sources",
         )
-    if os.statvfs(config.paths.staging).f_favail == 0 and os.statvfs(config.paths.staging).f_files:
+    needed_inodes = INODES_SPARE + sum(size.files_new for size in sizes.values())
+    if config.weekly.enabled:
+        needed_inodes += sum(size.directories for size in sizes.values())
+    reserve_inodes = status.f_files * config.guards.minimum_free_percent // 100
+    if status.f_files and needed_inodes + reserve_inodes > status.f_favail:
         raise BackupError(
-            f"the file system of {config.paths.staging} has no free inodes",
-            "Remove some of the many small files on the SSD",
+            f"staging needs {needed_inodes} inodes and {reserve_inodes} must stay free, but "
+            f"{config.paths.staging} has {status.f_favail} left",
+            "Remove some of the many small files on the SSD, or exclude them with agent_sources",
         )
+
+
+def check_maximum(config: Config, sizes: Mapping[str, TreeSize]) -> None:
+    """Staging, weekly snapshots included, stays within ``guards.staging_maximum_bytes``.
+
+    What it holds is counted in blocks, each file once however many names it has. What will be
+    copied counts in full, what it replaces is taken off where no snapshot keeps it: staging may
+    end up smaller than this, but not larger. Dumps count as they were last night.
+    """
+    maximum_bytes = config.guards.staging_maximum_bytes
+    if not maximum_bytes:
+        return
+    block_bytes = os.statvfs(config.paths.staging).f_frsize
+    after_bytes = used_bytes(config.paths.staging) + _bytes_to_write(sizes, block_bytes)
+    after_bytes -= sum(size.bytes_freed for size in sizes.values())
+    if after_bytes > maximum_bytes:
+        raise BackupError(
+            f"{config.paths.staging} would hold {human_bytes(after_bytes)}, and its maximum is "
+            f"{human_bytes(maximum_bytes)} (agent_staging_maximum_bytes): nothing was changed",
+            "Keep fewer weekly snapshots (agent_weekly_keep_weeks), exclude data with "
+            "agent_sources, or raise the maximum",
+        )
+
+
+def _bytes_to_write(sizes: Mapping[str, TreeSize], block_bytes: int) -> int:
+    # The last block of each file is on average half empty, and a small file is all last block.
+    return sum(size.to_copy_bytes + size.files_new * block_bytes for size in sizes.values())
 
 
 def check_clock(skew_seconds: Optional[float], before: Optional[Seal], now: float) -> None:

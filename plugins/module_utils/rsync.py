@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import Dict, List, NamedTuple, Sequence
 
 from .errors import BackupError, CommandError
+from .progress import human_bytes
 from .runner import Runner
 
 # rsync(1), EXIT VALUES.
@@ -29,6 +31,8 @@ _STATS = {
     "files": re.compile(r"^Number of files: ([\d,]+)", re.MULTILINE),
     # rsync leaves a kind out where there is none: "Number of files: 1 (dir: 1)".
     "files_regular": re.compile(r"^Number of files: [\d,]+(?:.*\breg: ([\d,]+))?", re.MULTILINE),
+    "directories": re.compile(r"^Number of files: [\d,]+(?:.*\bdir: ([\d,]+))?", re.MULTILINE),
+    "files_created": re.compile(r"^Number of created files: ([\d,]+)", re.MULTILINE),
     "files_transferred": re.compile(
         r"^Number of regular files transferred: ([\d,]+)", re.MULTILINE
     ),
@@ -48,14 +52,20 @@ _NOT_DATA = (
     "*.lepotato-before-[0-9]*T[0-9]*Z*",
 )
 
+# A staged file that is replaced or removed, as "%i %n" tells it: its path below the destination.
+_LOST = re.compile(r"^(?:>f[^+]{9}|\*deleting  ) /?(.*[^/\n])$", re.MULTILINE)
+_ESCAPED_BYTE = re.compile(rb"\\#([0-7]{3})")
+_NO_SPACE = "No space left on device"
+
 _GLOB_CHARACTERS = re.compile(r"([*?\[\\])")
 
 
 class RsyncStats(NamedTuple):
     """One pass: entries of every kind looked at, regular files among them, files and bytes copied.
 
-    *files_deleted* counts entries of every kind; *bytes_total* is the size of all regular files,
-    copied or not. *vanished*: files went away while they were copied.
+    *files_deleted* and *files_created* count entries of every kind; *bytes_total* is the size of
+    all regular files, copied or not. *vanished*: files went away while they were copied.
+    *bytes_freed* is what replaced and removed files held that no hard link keeps, if asked for.
     """
 
     files: int = 0
@@ -65,6 +75,9 @@ class RsyncStats(NamedTuple):
     bytes_total: int = 0
     bytes_transferred: int = 0
     vanished: bool = False
+    directories: int = 0
+    files_created: int = 0
+    bytes_freed: int = 0
 
     def plus(self, other: RsyncStats) -> RsyncStats:
         """Both passes together."""
@@ -76,6 +89,9 @@ class RsyncStats(NamedTuple):
             self.bytes_total + other.bytes_total,
             self.bytes_transferred + other.bytes_transferred,
             self.vanished or other.vanished,
+            self.directories + other.directories,
+            self.files_created + other.files_created,
+            self.bytes_freed + other.bytes_freed,
         )
 
 
@@ -90,14 +106,17 @@ def copy(
     dry_run: bool = False,
     options: Sequence[str] = (),
     prefix: Sequence[str] = (),
+    count_freed: bool = False,
 ) -> RsyncStats:
     """Make DESTINATION/full/path equal to each of *sources* (absolute paths).
 
     An exclude pattern that begins with ``/`` is matched against the full path. *niceness* above 0
     also lowers the disk priority. *prefix* is a command that runs rsync, given as its arguments.
-    Raises :class:`CommandError` when rsync fails, and, unless *may_vanish*, when a file went away
-    while it was copied.
+    *count_freed*, for a dry run, asks for ``bytes_freed``. Raises :class:`CommandError` when rsync
+    fails, and, unless *may_vanish*, when a file went away while it was copied.
     """
+    if count_freed:
+        options = (*options, "--out-format=%i %n")
     argv = [
         *prefix,
         *command(
@@ -112,8 +131,11 @@ def copy(
     result = runner.run(argv, env={"LC_ALL": "C.UTF-8"}, check=False)
     vanished = result.exit_code == VANISHED_EXIT_CODE
     if result.exit_code != 0 and not (vanished and may_vanish):
-        raise CommandError(argv, result.exit_code, result.stderr, _hint(result.exit_code))
-    return parse_stats(result.stdout)._replace(vanished=vanished)
+        is_full = _NO_SPACE in result.stderr
+        hint = _hint_of_full(destination) if is_full else _hint(result.exit_code)
+        raise CommandError(argv, result.exit_code, result.stderr, hint)
+    stats = parse_stats(result.stdout)._replace(vanished=vanished)
+    return stats._replace(bytes_freed=_freed(result.stdout, destination)) if count_freed else stats
 
 
 def command(
@@ -163,6 +185,8 @@ def parse_stats(text: str) -> RsyncStats:
         files_deleted=numbers["files_deleted"],
         bytes_total=numbers["bytes_total"],
         bytes_transferred=numbers["bytes_transferred"],
+        directories=numbers["directories"],
+        files_created=numbers["files_created"],
     )
 
 
@@ -174,6 +198,33 @@ def literal_pattern(path: str) -> str:
 def _followed(path: str) -> str:
     # A source that is itself a link means what it points to: the slash makes rsync follow it.
     return path + "/" if os.path.islink(path) and os.path.isdir(path) else path
+
+
+def _freed(text: str, destination: str) -> int:
+    freed_bytes = 0
+    for match in _LOST.finditer(text):
+        name = _ESCAPED_BYTE.sub(
+            lambda escaped: bytes([int(escaped.group(1), 8)]), os.fsencode(match.group(1))
+        )
+        status = os.lstat(os.path.join(os.fsencode(destination), name))
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            freed_bytes += status.st_blocks * 512
+    return freed_bytes
+
+
+def _hint_of_full(directory: str) -> str:
+    status = os.statvfs(_existing(directory))
+    free = f"{human_bytes(status.f_bavail * status.f_frsize)} and {status.f_favail} inodes"
+    return (
+        f"The file system that holds {directory} ran full ({free} are free now): make room on the "
+        "SSD; the next night goes on where this one stopped"
+    )
+
+
+def _existing(path: str) -> str:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _hint(exit_code: int) -> str:

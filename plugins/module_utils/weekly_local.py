@@ -17,6 +17,7 @@ import shutil
 from typing import List
 
 from .config import Config
+from .errors import CommandError
 from .files import sync_directory
 from .manifest import CARRIER_DIRECTORY
 from .manifest_links import link_window
@@ -59,8 +60,13 @@ class LocalWeeklies:
                 for tree in sorted(os.listdir(self._daily))
                 if os.fsencode(tree) != CARRIER_DIRECTORY
             ]
-            self._runner.run(["cp", "-al", "--", *trees, unfinished])
-            shutil.copy2(self._state.manifest, self._manifest(name))
+            try:
+                self._runner.run(["cp", "-al", "--", *trees, unfinished])
+                shutil.copy2(self._state.manifest, self._manifest(name))
+            except (CommandError, OSError):
+                # An SSD that ran full gets back what the attempt took.
+                self._remove_unfinished()
+                raise
             os.rename(unfinished, os.path.join(self.directory, name))
             sync_directory(self.directory)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     CLOCK_SKEW_MAX_SECONDS,
     TreeSize,
     check_clock,
+    check_maximum,
     check_shrink,
     check_space,
     check_ssd,
@@ -123,3 +125,39 @@ def test_space_is_what_is_copied_and_the_reserve(tmp_path: Path) -> None:
         check_space(dataclasses.replace(config, guards=reserve), {})
     with pytest.raises(BackupError, match="lepotato_backup_ssd_mount"):
         check_ssd(config)
+    # Small files take whole blocks and an inode each.
+    check_space(config, {"a": TreeSize(Amount(1, 1), 1, files_new=10)})
+    with pytest.raises(BackupError, match=r"staging needs \d+\.\d TB"):
+        check_space(config, {"a": TreeSize(Amount(1, 1), 1, files_new=10**10)})
+    inodes = os.statvfs(tmp_path)
+    if inodes.f_files:
+        with pytest.raises(BackupError, match=r"staging needs \d+ inodes and 0 must stay free"):
+            check_space(config, {"a": TreeSize(Amount(1, 1), 1, directories=inodes.f_files)})
+        without = dataclasses.replace(config.weekly, enabled=False)
+        check_space(
+            dataclasses.replace(config, weekly=without),
+            {"a": TreeSize(Amount(1, 1), 1, directories=inodes.f_files)},
+        )
+
+
+def test_staging_keeps_to_its_maximum(tmp_path: Path) -> None:
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "staging/file").write_bytes(os.urandom(5 * MIB))
+    config = parse_config(
+        {
+            "host": "potato",
+            "bucket": "b",
+            "host_prefix": "p",
+            "sources": [{"tree": "a", "paths": ["/a"]}],
+            "paths": {"ssd": str(tmp_path), "staging": str(tmp_path / "staging")},
+            "guards": {"staging_maximum_bytes": 8 * MIB},
+        }
+    )
+    check_maximum(config, {"a": TreeSize(Amount(1, 1), 2 * MIB)})
+    check_maximum(config, {"a": TreeSize(Amount(1, 1), 6 * MIB, bytes_freed=5 * MIB)})
+    with pytest.raises(BackupError, match=r"would hold 11\.5 MB.*agent_staging_maximum_bytes"):
+        check_maximum(config, {"a": TreeSize(Amount(1, 1), 6 * MIB)})
+    unlimited = dataclasses.replace(config.guards, staging_maximum_bytes=0)
+    check_maximum(
+        dataclasses.replace(config, guards=unlimited), {"a": TreeSize(Amount(1, 1), 10**15)}
+    )
