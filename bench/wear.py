@@ -9,8 +9,8 @@ Both work on the same sources: the plain script is ``rsync -avz --delete`` into 
 a week, ``rsync -av`` of that into ``weekly/backup-DATE``, without its log. The kernel counts the
 bytes at the device, journal included, after a sync. Access times are a day old before each night,
 as on a real board: most of what a night with nothing changed writes is those of the directories
-that were read, unless the SSD is mounted with ``noatime``. The state (records and manifests) lies on the system's disk and is printed
-beside.
+that were read, unless the SSD is mounted with ``noatime``. The state (records and manifests) lies
+on the system's disk and is printed beside.
 """
 
 from __future__ import annotations
