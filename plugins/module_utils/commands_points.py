@@ -20,10 +20,11 @@ from .answers import answer, say
 from .commands_night import prepared_state
 from .commands_replaced import say_replaced
 from .config import DAYS_PER_WEEK, Config
+from .cost import month_usd
 from .errors import EXIT_OK
 from .lock import RunLock
 from .logs import RunLog, stream_handler
-from .point_store import PointStore
+from .point_store import PointStore, encrypted_amount
 from .progress import human_bytes
 from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
@@ -141,6 +142,7 @@ def _weekly_told(
     point: WeeklyPoint, config: Config, known: Dict[str, Verification]
 ) -> Dict[str, Any]:
     is_copy = point.mode == COPY
+    stored_bytes = encrypted_amount(point.seal.upload) if is_copy else 0
     return {
         **_seal_told(point.seal),
         **_verified_told(_weekly_verified(point, known)),
@@ -150,7 +152,8 @@ def _weekly_told(
         "point": point.seal.id,
         "kept_until": _weekly_kept_until(date_of(point.name), config).isoformat(),
         "restorable_until": None if is_copy else history_ends_at(point.seal, config),
-        "stored_bytes": point.seal.upload.bytes if is_copy else 0,
+        "stored_bytes": stored_bytes,
+        "month_usd": round(month_usd(config.cost, stored_bytes), 6),
     }
 
 
@@ -213,7 +216,11 @@ def _say_points(
     for point in points.weeklies:
         _say_row(f"weekly/{point.name}", "weekly", point.seal, _weekly_verified(point, known))
         if point.mode == COPY:
-            say(f"    a copy of its own: {human_bytes(point.seal.upload.bytes)} in the bucket")
+            stored = encrypted_amount(point.seal.upload)
+            say(
+                f"    a copy of its own: {human_bytes(stored)} in the bucket, about "
+                f"{month_usd(config.cost, stored):.2f} USD a month"
+            )
         else:
             until = history_ends_at(point.seal, config)
             say(f"    by reference to {point.seal.id}: no bytes of its own, whole until {until}")

@@ -31,10 +31,15 @@ class Monthly:
         return self.storage_usd + self.calls_usd
 
 
+def month_usd(prices: Cost, stored_bytes: int) -> float:
+    """What *stored_bytes* cost in a month when nothing is free any more."""
+    return stored_bytes / TERABYTE_BYTES * prices.storage_usd_per_tb_month
+
+
 def storage_usd(prices: Cost, stored_bytes: int) -> float:
-    """What *stored_bytes* cost when they stay for a month."""
-    billed_bytes = max(0.0, stored_bytes - prices.free_storage_gb * GIGABYTE_BYTES)
-    return billed_bytes / TERABYTE_BYTES * prices.storage_usd_per_tb_month
+    """What all *stored_bytes* of a host cost in a month."""
+    free_bytes = int(prices.free_storage_gb * GIGABYTE_BYTES)
+    return month_usd(prices, max(0, stored_bytes - free_bytes))
 
 
 def calls_usd(prices: Cost, days: Iterable[Calls]) -> float:

@@ -14,7 +14,8 @@ author: lepotato.backup contributors (@lepotato)
 description:
   - Proves the remote that is configured on a host, and fails naming what is wrong and which
     variable mends it.
-  - Changes nothing, on the host or in the bucket.
+  - Changes nothing in the bucket, and on the host only the note of when the newest night was
+    counted, which C(lepotato-backup snapshots) shows.
 options:
   level:
     description:
@@ -35,7 +36,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Reads only, so check mode makes no difference.
+    description: Reads only; in check mode the count is not noted either.
   diff_mode:
     support: none
     description: Reads only.
@@ -128,6 +129,7 @@ stderr:
 
 import dataclasses
 import os
+import time
 from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
@@ -146,6 +148,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof impor
     prove_auth,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.verified import prove_and_note
 
 
 def main() -> None:
@@ -160,13 +163,18 @@ def main() -> None:
     result: Dict[str, Any] = {"changed": False}
     try:
         path = module.params["config"]
-        config = load_config(path).rclone if os.path.exists(path) else RcloneConfig()
+        whole = load_config(path) if os.path.exists(path) else None
+        config = whole.rclone if whole else RcloneConfig()
         remote = read_remote(config.config, config.raw_remote, config.crypt_remote)
         rclone = Rclone(config, ModuleRunner(module))
         auth = prove_auth(remote, rclone)
         result["auth"] = dataclasses.asdict(auth)
         if module.params["level"] == "count":
-            result["count"] = dataclasses.asdict(prove_count(rclone, module.tmpdir))
+            if whole and os.path.isdir(whole.paths.state) and not module.check_mode:
+                proof = prove_and_note(rclone, whole, time.time())
+            else:
+                proof = prove_count(rclone, module.tmpdir)
+            result["count"] = dataclasses.asdict(proof)
     except (BackupError, OSError) as error:
         module.fail_json(msg=str(error), **failure_facts(error))
     for warning in auth.warnings:

@@ -22,6 +22,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_points imp
     rfc3339,
     seal_path,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
+from ansible_collections.lepotato.backup.plugins.module_utils.verified import read_verified
 from b2_standin.client import StandIn
 
 pytestmark = needs_rclone
@@ -46,6 +48,7 @@ def verify(remote: Remote, **arguments: Any) -> dict[str, Any]:
         "host_prefix": "potato",
         "sources": [{"tree": "docker-volumes", "paths": ["/mnt/ssd/docker/volumes"]}],
         "rclone": {"binary": RCLONE, "config": str(remote.conf_path)},
+        "paths": {"state": str(remote.directory / "state")},
     }
     path = remote.directory / "config.json"
     path.write_text(json.dumps(config), encoding="utf-8")
@@ -92,6 +95,20 @@ def test_count(remote: Remote) -> None:
 
 def test_check_mode_reads_all_the_same(remote: Remote) -> None:
     assert verify(remote, _ansible_check_mode=True)["auth"]["prefix"] == "potato"
+
+
+def test_a_count_is_noted_good_or_bad_and_not_in_check_mode(remote: Remote) -> None:
+    seal(remote, objects=2)
+    state = StateFiles(str(remote.directory / "state"))
+    os.mkdir(state.directory)
+    verify(remote, level="auth")
+    verify(remote, level="count", _ansible_check_mode=True)
+    assert read_verified(state) == {}
+    verify(remote, level="count")
+    assert read_verified(state)["20261122T020000Z"].error == ""
+    seal(remote, objects=3)
+    assert "msg" in verify(remote, level="count")
+    assert "sealed with 3 objects" in read_verified(state)["20261122T020000Z"].error
 
 
 def test_count_names_what_is_missing(remote: Remote) -> None:

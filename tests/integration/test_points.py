@@ -124,6 +124,7 @@ def assert_told(weekly: dict[str, Any], mode: str, record: dict[str, Any]) -> No
     assert weekly["point"] == record["point"]
     assert (weekly["restorable_until"] is None) is (mode == "copy")
     assert bool(weekly["stored_bytes"]) is (mode == "copy")
+    assert (weekly["month_usd"] > 0) is (mode == "copy")
 
 
 def test_an_unknown_date_names_those_there_are(host: NightHost) -> None:
