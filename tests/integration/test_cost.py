@@ -118,3 +118,16 @@ def test_a_night_that_failed_keeps_its_calls(host: NightHost) -> None:
     told = json.loads(host.program("status", "--json").stdout)["cost"]
     assert told["calls"]["class_c"] > 0
     assert told["stored"]["current"] > 0
+
+
+def test_a_count_that_fails_is_a_warning_and_the_next_night_counts(host: NightHost) -> None:
+    host.stand_in.fault("cap_exceeded", "b2_list_file_versions", count=0)
+    done = host.program("run", "--json")
+    assert done.returncode == 3, done.stderr
+    record = json.loads(done.stdout)
+    assert "what is stored was not counted" in record["warnings"][0]
+    assert record["point"]
+    assert record["cost"]["stored"] is None
+    assert "asked B2" in host.program("status").stdout
+    host.stand_in.clear_faults()
+    assert_counted(host, night(host))
