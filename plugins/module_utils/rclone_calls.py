@@ -34,9 +34,9 @@ def estimate_calls(command: Sequence[str], config: Rclone, stats: TransferStats)
     calls = _opened(command, len(remotes))
     if verb not in ("copyto", "rcat") and "--no-traverse" not in command:
         calls += Calls(class_c=_listings(command, len(remotes), stats))
-    if verb == "delete" and "--no-traverse" in command:
-        # By a list of files: each is looked up first.
-        calls += Calls(class_b=stats.deletes)
+    if "--no-traverse" in command and (verb == "delete" or command[-2] in remotes):
+        # By a list of files in the bucket: each is looked up first.
+        calls += Calls(class_b=stats.deletes + stats.transfers)
     moved = max(0, stats.transfers - stats.server_side_copies)
     calls += Calls(class_a=stats.deletes, class_c=stats.server_side_copies)
     if verb in _WRITING and command[-1] == remotes[-1]:

@@ -43,6 +43,17 @@ WEEKLY = "b2-encrypted:weekly/backup-2026-11-22"
             TransferStats(transfers=1261, server_side_copies=1261, listed=1261),
             Calls(0, 2, 1261 + 2 + 3),
         ),
+        (
+            ["copy", "--no-traverse", "--no-check-dest", DAILY, WEEKLY],
+            TransferStats(transfers=40, server_side_copies=40),
+            Calls(0, 42, 42),
+        ),
+        (
+            ["copy", "--no-traverse", DAILY, "/here"],
+            TransferStats(transfers=40),
+            Calls(0, 81, 1),
+        ),
+        (["delete", "--fast-list", WEEKLY], TransferStats(deletes=40, listed=40), Calls(40, 1, 2)),
         (["copy", "b2-encrypted:points", "/here"], TransferStats(transfers=7), Calls(0, 8, 2)),
         (["cryptdecode", "--reverse", "--", "b2-encrypted:", "x"], TransferStats(), Calls()),
         (["copy", "/here", "/there"], TransferStats(transfers=7), Calls()),
