@@ -190,11 +190,11 @@ class Retention:
 class Cost:
     """B2's prices in US dollars, and from which cost a month on a night warns.
 
-    Storage: 6.95 USD for 10**12 bytes a month since May 2026, the first 10 GB free; classes B and
-    C: 2,500 calls of each a day free, then 0.004 USD for 10,000 or 1,000
-    (https://www.backblaze.com/cloud-storage/pricing and .../transaction-pricing). Newer price
-    lists have all three classes for nothing: a price of 0 says so. What is free is free once an
-    account: hosts that share one share it.
+    Classes B and C: 2,500 calls of each a day are free, then 10,000 or 1,000 cost 0.004 USD
+    (https://www.backblaze.com/b2/b2-transactions-price.html); a price of 0 says that a class is
+    free. Storage: the first 10 GB are free; 6.95 USD for 10**12 bytes a month is from other
+    people's lists, and 5 to 6 were B2's own before: look at the last bill. What is free is free
+    once an account: hosts that share one share it.
     """
 
     storage_usd_per_tb_month: float = field(default=6.95, metadata={"minimum": 0})
