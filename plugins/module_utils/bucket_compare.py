@@ -22,8 +22,12 @@ _MS_NS = 10**6
 _SECOND_MS = 1000
 
 
-def iter_bucket_changes(listing: Iterable[Entry], manifest: AnyPath) -> Iterator[Tuple[str, bytes]]:
+def iter_bucket_changes(
+    listing: Iterable[Entry], manifest: AnyPath, time_step_ms: int = 1
+) -> Iterator[Tuple[str, bytes]]:
     """What must be done to a bucket that holds *listing* so that it holds *manifest*.
+
+    *time_step_ms* is how exact its times are, in milliseconds: B2 keeps them, cut off towards zero.
 
     Yields (:data:`UPLOAD`, path) for what is missing or has another size or time, then
     (:data:`DELETE`, path) for what is not in the manifest.
@@ -37,7 +41,11 @@ def iter_bucket_changes(listing: Iterable[Entry], manifest: AnyPath) -> Iterator
         for entry in iter_travelling(manifest):
             path = content_path(entry)
             found = table.execute("SELECT size, told FROM held WHERE path = ?", (path,)).fetchone()
-            if found is None or found[0] != entry.size or not _same_time(found[1], entry.mtime_ns):
+            if (
+                found is None
+                or found[0] != entry.size
+                or not _same_time(found[1], entry.mtime_ns, time_step_ms)
+            ):
                 yield UPLOAD, path
             if found is not None:
                 table.execute("DELETE FROM held WHERE path = ?", (path,))
@@ -51,10 +59,10 @@ def _row(entry: Entry) -> Tuple[bytes, int, str]:
     return entry.path.encode("utf-8", "surrogateescape"), entry.bytes, entry.modified
 
 
-def _same_time(told: str, mtime_ns: int) -> bool:
+def _same_time(told: str, mtime_ns: int, time_step_ms: int) -> bool:
     held_ms: Optional[int] = modified_ms(told)
     if held_ms is None:
         return False
-    # B2 keeps milliseconds, cut off towards zero; an old rclone tells whole seconds only.
-    step_ms = 1 if "." in told else _SECOND_MS
+    # An old rclone tells whole seconds only.
+    step_ms = time_step_ms if "." in told else max(time_step_ms, _SECOND_MS)
     return abs(held_ms - mtime_ns // _MS_NS) <= step_ms

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional, Sequence
 from . import commands_night, commands_points, commands_restore, commands_stack
 from .config import CONFIG_PATH
 from .errors import EXIT_FAILED, BackupError
+from .restore_ask import SECOND
 from .signals import signals_raise
 
 
@@ -70,15 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("date", nargs="?", help="with daily or weekly: the point of that date")
     _add_restore_options(restore)
 
-    _add(commands, "snapshots", commands_points.snapshots, "list the restore points")
+    snapshots = _add(commands, "snapshots", commands_points.snapshots, "list the restore points")
+    _add_origin(snapshots)
     prune = _add(commands, "prune", commands_points.prune, "remove restore points that are too old")
     prune.add_argument("--dry-run", action="store_true", help="remove nothing, tell what and why")
-    _add(
+    verify = _add(
         commands,
         "verify",
         commands_restore.verify,
         "compare the newest restore point with the bucket",
     )
+    _add_origin(verify)
     _add(commands, "status", commands_night.status, "tell how the last run ended")
     _add(
         commands,
@@ -96,6 +99,16 @@ def _parser() -> argparse.ArgumentParser:
     check = _add(commands, "check-config", commands_night.check_config, "check a configuration")
     check.add_argument("file", nargs="?", help="the file (default: what --config names)")
     return parser
+
+
+def _add_origin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="origin",
+        choices=("b2", SECOND),
+        default="b2",
+        help="the bucket, or the second destination, which asks B2 nothing (%(default)s)",
+    )
 
 
 def _add_restore_options(restore: argparse.ArgumentParser) -> None:
@@ -117,6 +130,7 @@ def _add_restore_options(restore: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--blank", action="store_true", help="with --in-place: refuse to replace any live data"
     )
+    _add_origin(restore)
     part = restore.add_argument_group("which part (the whole point without; each may be repeated)")
     part.add_argument("--tree", action="append", default=[], help="a tree: docker-volumes")
     part.add_argument("--volume", action="append", default=[], help="a Docker volume by its name")

@@ -211,7 +211,7 @@ def _download(
         select = _both(select_below(*(unit.entry.path for unit in stage.units)), chooser)
         with bars(selected) as watchers:
             result = restore_point(
-                asked.rclone,
+                asked.download,
                 log,
                 seal,
                 manifest,

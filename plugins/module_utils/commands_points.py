@@ -10,29 +10,27 @@ import dataclasses
 import logging
 import os
 import sys
-import tempfile
 import time
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 from .answers import answer, say
 from .commands_night import prepared_state
 from .commands_replaced import say_replaced
+from .commands_second import points_on_second, say_second, second_told
 from .config import DAYS_PER_WEEK, Config
 from .cost import month_usd
 from .errors import EXIT_OK
 from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .point_store import PointStore, encrypted_amount
+from .points_read import Points, read_points
 from .progress import human_bytes
 from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
-from .rclone import Rclone
 from .remote_conf import read_remote
-from .restore import seals_in
 from .restore_ask import open_asked
-from .restore_points import POINTS_DIRECTORY, Seal, epoch_of_point, rfc3339
+from .restore_points import Seal, epoch_of_point, rfc3339
 from .runner import SubprocessRunner
 from .state_files import StateFiles
 from .verified import Verification, prove_and_note, read_verified, verified_of
@@ -42,24 +40,19 @@ from .weekly_points import (
     WeeklyPoint,
     date_of,
     local_date,
-    parse_weekly,
-    weeklies_of,
 )
 
-
-@dataclass(frozen=True)
-class Points:
-    """Everything that can be restored from the bucket, oldest first."""
-
-    nights: Tuple[Seal, ...]
-    weeklies: Tuple[WeeklyPoint, ...]
+# Where a point lies, in JSON; the third place is restore_ask.SECOND.
+BUCKET = "b2"
+SSD = "ssd"
 
 
 def snapshots(arguments: argparse.Namespace) -> int:
     """List all restore points: in the bucket and on the SSD, nights and weekly points."""
     asked = open_asked(arguments)
-    points = read_points(asked.rclone)
-    local = _local_told(asked.config) if asked.is_board else []
+    points = Points() if asked.is_second else read_points(asked.rclone)
+    second = points_on_second(asked)
+    local = _local_told(asked.config) if asked.is_board and not asked.is_second else []
     # Another machine knows what the seals say, and nothing that happened on the board since.
     known = read_verified(StateFiles(asked.config.paths.state)) if asked.is_board else {}
     if arguments.json:
@@ -68,9 +61,13 @@ def snapshots(arguments: argparse.Namespace) -> int:
             [_night_told(seal, asked.config, seal is newest, known) for seal in points.nights]
             + [_weekly_told(point, asked.config, known) for point in points.weeklies]
             + local
+            + (second_told(second, _seal_told) if second else [])
         )
         return EXIT_OK
-    _say_points(points, local, asked.config, known)
+    if not asked.is_second:
+        _say_points(points, local, asked.config, known)
+    if second is not None:
+        say_second(second, asked.config)
     if asked.is_board:
         say_replaced(asked.config)
     return EXIT_OK
@@ -105,18 +102,6 @@ def prune(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def read_points(rclone: Rclone) -> Points:
-    """Read every point in the bucket; downloads one small object each."""
-    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
-        rclone.copy(rclone.crypt(POINTS_DIRECTORY), directory)
-        weeklies = []
-        for weekly in weeklies_of(os.listdir(directory)):
-            path = os.path.join(directory, os.path.basename(weekly.path))
-            with open(path, encoding="utf-8") as stream:
-                weeklies.append(parse_weekly(stream.read(), weekly.path))
-        return Points(tuple(seals_in(directory)), tuple(weeklies))
-
-
 def history_ends_at(seal: Seal, config: Config) -> str:
     """Until when B2 keeps every version that *seal* needs, at least (RFC 3339)."""
     sealed_at = datetime.strptime(seal.sealed_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
@@ -132,6 +117,7 @@ def _night_told(
         **_verified_told(verified_of(seal, known)),
         "id": seal.id,
         "kind": "daily",
+        "destination": BUCKET,
         "kept_until": kept_until.isoformat(),
         # The newest needs no old versions: it stays whole while nothing replaces it.
         "restorable_until": None if is_newest else history_ends_at(seal, config),
@@ -148,6 +134,7 @@ def _weekly_told(
         **_verified_told(_weekly_verified(point, known)),
         "id": f"weekly/{point.name}",
         "kind": "weekly",
+        "destination": BUCKET,
         "mode": point.mode,
         "point": point.seal.id,
         "kept_until": _weekly_kept_until(date_of(point.name), config).isoformat(),
@@ -194,6 +181,7 @@ def _local_told(config: Config) -> List[Dict[str, Any]]:
         {
             "id": f"local/{name}",
             "kind": "local weekly",
+            "destination": SSD,
             "path": os.path.join(local.directory, name),
             "kept_until": _weekly_kept_until(date_of(name), config).isoformat(),
         }

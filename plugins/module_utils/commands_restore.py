@@ -47,6 +47,7 @@ from .restore_ask import (
 from .restore_downloaded import apply_downloaded
 from .restore_points import Seal
 from .restore_select import Chooser, Selected, measure
+from .second_read import prove_second
 from .verified import prove_and_note
 
 
@@ -74,15 +75,20 @@ def restore(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Compare the newest restore point with what the bucket holds."""
+    """Compare the newest restore point with what the bucket, or the second destination, holds."""
     asked = open_asked(arguments)
-    prepared_state(asked.config)
-    proof = prove_and_note(asked.rclone, asked.config, time.time())
+    state = prepared_state(asked.config)
+    if asked.is_second:
+        where = "on the second destination"
+        proof = prove_second(asked.rclone, state.directory)
+    else:
+        where = "in the bucket"
+        proof = prove_and_note(asked.rclone, asked.config, time.time())
     if arguments.json:
         answer(dataclasses.asdict(proof))
     else:
         say(
-            f"{proof.point} is in the bucket as it was sealed: {proof.found.files} files, "
+            f"{proof.point} is {where} as it was sealed: {proof.found.files} files, "
             f"{human_bytes(proof.found.bytes)}"
         )
     return EXIT_OK
@@ -137,7 +143,7 @@ def _into_target(
     started = time.monotonic()
     with bars(selected) as watchers:
         result = restore_point(
-            asked.rclone,
+            asked.download,
             log,
             seal,
             manifest,

@@ -206,6 +206,16 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Second:
+    """The second destination: a directory *path* on a mounted disk, or (empty) another remote."""
+
+    enabled: bool = False
+    path: str = ""
+    raw_remote: str = "second-backup"
+    crypt_remote: str = "second-encrypted"
+
+
+@dataclass(frozen=True)
 class Config:
     """All of ``config.json``."""
 
@@ -223,6 +233,7 @@ class Config:
     weekly: Weekly = field(default_factory=Weekly)
     retention: Retention = field(default_factory=Retention)
     cost: Cost = field(default_factory=Cost)
+    second: Second = field(default_factory=Second)
 
 
 def load_config(path: str = CONFIG_PATH) -> Config:
@@ -252,6 +263,7 @@ def parse_config(raw: object, path: str = CONFIG_PATH) -> Config:
         _check_trees(config.sources)
         _check_dumps(config.containers.dumps)
         _check_retention(config)
+        _check_second(config.second)
     except _KeyProblem as problem:
         where = f"key '{problem.key}'" if problem.key else "the file"
         raise ConfigError(
@@ -363,6 +375,14 @@ def _check_retention(config: Config) -> None:
             f"must be at most {history_days // DAYS_PER_WEEK} with weekly.mode reference: such a "
             f"point lives on the version history of {history_days} days; take mode copy to keep "
             f"it longer, not {weekly.keep_weeks}",
+        )
+
+
+def _check_second(second: Second) -> None:
+    path = second.path
+    if path and (not os.path.isabs(path) or os.path.normpath(path) != path or path == "/"):
+        raise _KeyProblem(
+            "second.path", f"must be the absolute path of a directory on the disk, not {path!r}"
         )
 
 

@@ -177,6 +177,14 @@ class NameSet:
     def add(self, name: bytes) -> None:
         self._table.execute("INSERT OR IGNORE INTO name VALUES (?)", (name,))
 
+    def discard(self, name: bytes) -> bool:
+        """Remove *name*; whether it was there."""
+        return self._table.execute("DELETE FROM name WHERE name = ?", (name,)).rowcount > 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The names, sorted; the set must not change meanwhile."""
+        return (row[0] for row in self._table.execute("SELECT name FROM name ORDER BY name"))
+
     def __contains__(self, name: object) -> bool:
         found = self._table.execute("SELECT 1 FROM name WHERE name = ?", (name,))
         return found.fetchone() is not None

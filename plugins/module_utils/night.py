@@ -51,6 +51,7 @@ from .remote_proof import AuthProof, prove_auth
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .runner import Runner
 from .seal import seal_night
+from .second_night import SecondNight
 from .state_files import StateFiles
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .weekly_local import LocalWeeklies
@@ -132,6 +133,9 @@ class Night:
             self._tend_points(seal)
         with Stopwatch(self.record, "cost"):
             self._count_cost(seal)
+        if self.config.second.enabled:
+            with Stopwatch(self.record, "second"):
+                self._tend_second(seal)
 
     def _preflight(self) -> None:
         self.log.step("preflight")
@@ -355,6 +359,11 @@ class Night:
             self.record.details["cost"] = self.cost.finish(self.log, self.clock.now())
         except OSError as error:
             self.log.warning(f"the cost could not be kept: {error}")
+
+    def _tend_second(self, seal: Seal) -> None:
+        self.log.step("second")
+        second = SecondNight(self.config, self.runner, self.log, self.clock, self._rclone_says)
+        self.record.details["second"] = second.tend(seal, self.today, self.options.progress)
 
     def _rclone_says(self, level: str, message: str) -> None:
         if level in ("error", "critical"):

@@ -9,7 +9,7 @@ tells the encrypted names without asking anybody.
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import List, Protocol, Sequence
 
 from .b2_api import B2Client
 from .b2_errors import B2Error
@@ -36,6 +36,19 @@ def encrypted_amount(amount: Amount) -> int:
     """About the size in the bucket of *amount*; off by 16 bytes a file at most."""
     blocks = amount.files + amount.bytes // CRYPT_BLOCK_BYTES
     return amount.bytes + amount.files * CRYPT_HEADER_BYTES + blocks * CRYPT_TAG_BYTES
+
+
+class Store(Protocol):
+    """What keeps the small objects, of the bucket or of the second destination."""
+
+    def points(self) -> List[str]:
+        """The names of all objects of restore points."""
+
+    def holds(self, path: str, plain_bytes: int) -> bool:
+        """Whether the object at *path* is there with that size."""
+
+    def hide(self, paths: Sequence[str]) -> List[str]:
+        """Let the objects at *paths* go; what is gone is no error."""
 
 
 class PointStore:

@@ -15,7 +15,7 @@ from typing import List, Sequence
 
 from .config import Config
 from .journal import Journal
-from .point_store import PointStore
+from .point_store import Store
 from .rclone import Rclone
 from .restore_points import (
     MANIFESTS_DIRECTORY,
@@ -58,7 +58,7 @@ def judge_leftovers(rclone: Rclone, point_names: Sequence[str]) -> List[Verdict]
 def prune(
     verdicts: Sequence[Verdict],
     rclone: Rclone,
-    store: PointStore,
+    store: Store,
     point_names: Sequence[str],
     local: LocalWeeklies,
     journal: Journal,
@@ -79,7 +79,7 @@ def prune(
 
 
 def _prune_bucket(
-    gone: Sequence[str], rclone: Rclone, store: PointStore, point_names: Sequence[str]
+    gone: Sequence[str], rclone: Rclone, store: Store, point_names: Sequence[str]
 ) -> None:
     weeklies = [weekly for weekly in weeklies_of(point_names) if weekly.name in gone]
     copies = [weekly for weekly in weeklies if _is_copy(rclone, weekly)]

@@ -322,7 +322,7 @@ _RULES: Tuple[Tuple[Type[RcloneError], Tuple[str, ...], str], ...] = (
     ),
     (
         RcloneNoSpace,
-        ("no space left on device", "disk quota exceeded"),
+        ("no space left on device", "disk quota exceeded", "too big for remaining disk space"),
         "Make room on the file system that is written to and run it again",
     ),
     (

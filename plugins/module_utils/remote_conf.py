@@ -11,9 +11,33 @@ from typing import Any, Dict, List, Mapping, Tuple
 from .b2_api import B2Client
 from .errors import ConfigError
 
-# Shown in a diff as changed or unchanged only. The key's ID is no secret to B2, but with it the
-# search for the key can begin.
-SECRET_KEYS = frozenset({"account", "key", "password", "password2"})
+# All that a diff shows; anything else may be a secret of some kind of remote (pass, token,
+# secret_access_key ...) and is shown as changed or unchanged only.
+OPEN_KEYS = frozenset(
+    {
+        "type",
+        "remote",
+        "endpoint",
+        "filename_encryption",
+        "directory_name_encryption",
+        "filename_encoding",
+        "provider",
+        "region",
+        "vendor",
+        "host",
+        "port",
+        "url",
+        "user",
+        "key_file",
+        "known_hosts_file",
+    }
+)
+# "alias,pass=...:" and "https://user:pass@host" can stand even there.
+_CREDENTIAL_SIGNS = frozenset(",@")
+# Not worth hiding, and to be found in many a message.
+_PLAIN_VALUES = frozenset({"", "true", "false"})
+# A shorter value is no secret, but part of many a word.
+_SECRET_CHARACTERS_MIN = 3
 
 MEND = "Run site.yml again: the role lepotato.backup.rclone writes the file from its variables"
 
@@ -42,14 +66,22 @@ class RemoteConf:
 
 def read_remote(path: str, raw_remote: str, crypt_remote: str) -> RemoteConf:
     """The remotes in the file *path*; :class:`ConfigError` names what is wrong with it."""
+    return parse_remote(_content(path), raw_remote, crypt_remote, path)
+
+
+def require_section(path: str, crypt_remote: str) -> None:
+    """Raise :class:`ConfigError` unless the file *path* has that remote of type crypt."""
+    _section(parse_sections(_content(path), path), crypt_remote, "crypt", path)
+
+
+def _content(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as stream:
-            content = stream.read()
+            return stream.read()
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}", MEND) from error
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8", MEND) from None
-    return parse_remote(content, raw_remote, crypt_remote, path)
 
 
 def parse_remote(content: str, raw_remote: str, crypt_remote: str, path: str) -> RemoteConf:
@@ -122,7 +154,7 @@ def _masked(content: str, other: Mapping[Tuple[str, str], str], if_not_equal: st
         key = key.strip()
         if text.startswith("["):
             section = text
-        elif equals and key in SECRET_KEYS and not text.startswith(("#", ";")):
+        elif equals and not _is_open(key, value) and not text.startswith(("#", ";")):
             is_same = other.get((section, key)) == value.strip()
             line = f"{key} = (secret, {'unchanged' if is_same else if_not_equal})"
         elif not text.startswith(("#", ";")) and not equals and text:
@@ -130,6 +162,10 @@ def _masked(content: str, other: Mapping[Tuple[str, str], str], if_not_equal: st
             line = "(not shown)"
         lines.append(line)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _is_open(key: str, value: str) -> bool:
+    return key in OPEN_KEYS and not _CREDENTIAL_SIGNS.intersection(value)
 
 
 def _section(sections: Sections, name: str, kind: str, path: str) -> Mapping[str, str]:
@@ -143,14 +179,18 @@ def _section(sections: Sections, name: str, kind: str, path: str) -> Mapping[str
 def hide_secrets(facts: Mapping[str, Any], content: str) -> Dict[str, Any]:
     """*facts* with every secret value of *content* in their strings and lists replaced."""
     secrets = [
-        value for (_section_name, key), value in _values(content).items() if key in SECRET_KEYS
+        value
+        for (_section_name, key), value in _values(content).items()
+        if not _is_open(key, value)
+        and value not in _PLAIN_VALUES
+        and len(value) >= _SECRET_CHARACTERS_MIN
     ]
 
     def hidden(value: Any) -> Any:
         if isinstance(value, list):
             return [hidden(item) for item in value]
         if isinstance(value, str):
-            for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            for secret in sorted(secrets, key=len, reverse=True):
                 value = value.replace(secret, "********")
         return value
 

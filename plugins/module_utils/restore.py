@@ -74,6 +74,44 @@ class Watchers:
     apply: Optional[Callable[[ApplyProgress], None]] = None
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a download brings to *target*: the *count* files of *seal* that the file *files_from*
+    names; *is_whole*: these are all of it."""
+
+    seal: Seal
+    target: str
+    files_from: str
+    count: int
+    is_whole: bool
+    on_progress: Optional[Callable[[TransferStats], None]] = None
+
+    @property
+    def no_traverse(self) -> bool:
+        """Whether it is better to look the files up one by one."""
+        return not self.is_whole and self.count <= LOOKED_UP_FILES_MAX
+
+
+Download = Callable[[Wanted], None]
+
+
+def download_version(rclone: Rclone) -> Download:
+    """Downloads from the bucket as it was when the point was sealed."""
+
+    def download(wanted: Wanted) -> None:
+        rclone.copy(
+            rclone.crypt(wanted.seal.data),
+            wanted.target,
+            version_at=wanted.seal.version_at,
+            files_from=wanted.files_from,
+            no_traverse=wanted.no_traverse,
+            fast_list=wanted.is_whole,
+            on_progress=wanted.on_progress,
+        )
+
+    return download
+
+
 def point_ids(rclone: Rclone) -> List[str]:
     """The sealed nights in the bucket, oldest first."""
     return ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
@@ -168,7 +206,7 @@ def free_bytes_at(path: str) -> int:
 
 
 def restore_point(
-    rclone: Rclone,
+    download: Download,
     journal: Journal,
     seal: Seal,
     manifest: str,
@@ -180,6 +218,7 @@ def restore_point(
 ) -> RestoreResult:
     """Restore what *select* accepts of *seal* into *target*, which :func:`check_target` accepted.
 
+    *download* brings the bytes, once more after a damage.
     *manifest* is the point's (:func:`fetch_manifest`); *select* is None for the whole point.
     The work directory stays: :func:`finish_target` removes it. Raises :class:`BackupError` when
     something is missing or damaged after the last attempt; the target is then left for a look,
@@ -192,14 +231,15 @@ def restore_point(
     while True:
         journal.step("download")
         if count:
-            rclone.copy(
-                rclone.crypt(seal.data),
-                target,
-                version_at=seal.version_at,
-                files_from=download_list,
-                no_traverse=select is not None and count <= LOOKED_UP_FILES_MAX,
-                fast_list=select is None,
-                on_progress=watchers.transfer,
+            download(
+                Wanted(
+                    seal,
+                    target,
+                    download_list,
+                    count,
+                    is_whole=select is None,
+                    on_progress=watchers.transfer,
+                )
             )
         journal.step("apply")
         applied = apply_manifest(

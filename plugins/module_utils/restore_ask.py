@@ -13,18 +13,23 @@ from typing import Iterator, Tuple
 
 from .b2_errors import B2Denied
 from .commands_night import prepared_state
-from .config import Config, Source, load_config, parse_config
+from .config import Config, Second, Source, load_config, parse_config
 from .errors import BackupError, ConfigError, LockHeld
 from .journal import Journal
 from .lock import RunLock
 from .manifest_apply import ApplyProgress
 from .progress import ProgressBar, human_bytes
 from .rclone import Rclone
-from .remote_conf import read_remote
-from .restore import Watchers
+from .remote_conf import read_remote, require_section
+from .restore import Download, Watchers, download_version
 from .restore_select import Selected, Wish
 from .runner import SubprocessRunner
+from .second import require_second, second_rclone
+from .second_read import download_from_second
 from .upload import cancel_unfinished
+
+# What --from takes beside b2.
+SECOND = "second"
 
 # The board's Ethernet (DESIGN, "For whom"): no restore to it is faster than this.
 LINK_BYTES_PER_SECOND = 100e6 / 8
@@ -37,33 +42,57 @@ LOCK_WAIT_SECONDS = 15.0
 @dataclass(frozen=True)
 class Asked:
     """Where a restore reads from. *is_board*: with the configuration of the host itself, and not
-    only with an rclone.conf on some other machine; *sources* are empty there."""
+    only with an rclone.conf on some other machine; *sources* are empty there. *is_second*: from
+    the second destination, without a word to B2."""
 
     config: Config
     rclone: Rclone
     is_board: bool
     sources: Tuple[Source, ...]
+    download: Download
+    is_second: bool = False
 
 
 def open_asked(arguments: argparse.Namespace) -> Asked:
-    """The configuration: this host's, or with ``--rclone-config`` any machine's."""
+    """The configuration, this host's or with ``--rclone-config`` any machine's, and what
+    ``--from`` says."""
     conf = getattr(arguments, "rclone_config", None)
-    if not conf:
+    is_second = getattr(arguments, "origin", None) == SECOND
+    if conf:
+        config = _config_elsewhere(conf, arguments.rclone, is_second)
+    else:
         config = load_config(arguments.config)
-        return Asked(config, Rclone(config.rclone, SubprocessRunner()), True, config.sources)
-    remote = read_remote(conf, "b2-backup", "b2-encrypted")
-    config = parse_config(
+    sources = () if conf else config.sources
+    if not is_second:
+        rclone = Rclone(config.rclone, SubprocessRunner())
+        return Asked(config, rclone, not conf, sources, download_version(rclone))
+    second = second_rclone(config, SubprocessRunner())
+    if not conf:
+        require_second(config)
+    return Asked(config, second, not conf, sources, download_from_second(second), True)
+
+
+def _config_elsewhere(conf: str, binary: str, is_second: bool) -> Config:
+    """What a restore needs to know on a machine that has only an rclone.conf."""
+    host = bucket = "restore"
+    if is_second:
+        # Nothing of B2 need be in the file, and its disk may be mounted anywhere.
+        require_section(conf, Second.crypt_remote)
+    else:
+        remote = read_remote(conf, "b2-backup", "b2-encrypted")
+        host, bucket = remote.prefix or host, remote.bucket
+    return parse_config(
         {
-            "host": remote.prefix or "restore",
-            "bucket": remote.bucket,
-            "host_prefix": remote.prefix or "restore",
-            "rclone": {"config": conf, "binary": arguments.rclone},
+            "host": host,
+            "bucket": bucket,
+            "host_prefix": host,
+            "rclone": {"config": conf, "binary": binary},
+            "second": {"enabled": is_second},
             # The program restores here, and captures nothing.
             "sources": [{"tree": "none", "paths": ["/nonexistent"]}],
         },
         conf,
     )
-    return Asked(config, Rclone(config.rclone, SubprocessRunner()), False, ())
 
 
 def wanted_point(arguments: argparse.Namespace) -> str:
@@ -127,8 +156,10 @@ def settle_unfinished(asked: Asked, journal: Journal, has_lock: bool = False) ->
     """Cancel unfinished large uploads: each hides the good version of its file.
 
     Only the host that uploads may do that, and only while no night is under way there; anywhere
-    else they are named.
+    else they are named. The second destination has none.
     """
+    if asked.is_second:
+        return
     config = asked.config
     client = read_remote(
         config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote

@@ -164,7 +164,7 @@ def choose_point(identifiers: Sequence[str], wanted: str) -> str:
     limit = _END_OF_TIME if wanted == "daily" else _parse_timestamp(wanted)
     if not identifiers:
         raise BackupError(
-            "the bucket holds no sealed night under this prefix",
+            "there is no sealed night under this prefix",
             "Check lepotato_backup_bucket and lepotato_backup_host_prefix, or run "
             "backup-to-b2.sh first",
         )

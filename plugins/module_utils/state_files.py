@@ -76,6 +76,26 @@ class StateFiles:
         return os.path.join(self.directory, "disks.json")
 
     @property
+    def second(self) -> str:
+        """The newest point of the second destination (see :mod:`.second_night`)."""
+        return os.path.join(self.directory, "second.json")
+
+    @property
+    def second_manifest(self) -> str:
+        """The manifest of that point; read again only when it is another one there."""
+        return os.path.join(self.directory, "second.jsonl.gz")
+
+    @property
+    def second_list(self) -> str:
+        """The paths that one rclone command moves to the second destination, or aside there."""
+        return os.path.join(self.directory, "second.list")
+
+    @property
+    def second_listing(self) -> str:
+        """What lies there, when all of it is compared."""
+        return os.path.join(self.directory, "second_listing.csv")
+
+    @property
     def last_run(self) -> str:
         """The newest run record."""
         return os.path.join(self.directory, "last_run.json")

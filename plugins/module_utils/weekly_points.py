@@ -135,7 +135,7 @@ def choose_weekly(weeklies: Sequence[WeeklyName], wanted: str) -> WeeklyName:
     text = wanted.removeprefix(_PREFIX)
     if not weeklies:
         raise BackupError(
-            "the bucket holds no weekly point under this prefix",
+            "there is no weekly point under this prefix",
             "Name a night instead: daily, daily DATE, or a time",
         )
     if not text:

@@ -15,7 +15,7 @@ from .config import Config
 from .errors import BackupError
 from .journal import Journal
 from .manifest_carrier import iter_upload_paths
-from .point_store import PointStore
+from .point_store import Store
 from .rclone import Rclone
 from .rclone_lists import LIST_NAMES_MAX, iter_parts, write_file_list
 from .restore_points import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount, Seal, rfc3339
@@ -27,7 +27,7 @@ from .weekly_points import COPY, WeeklyName, WeeklyPoint, weeklies_of, weekly_na
 def make_weekly(
     config: Config,
     rclone: Rclone,
-    store: PointStore,
+    store: Store,
     journal: Journal,
     seal: Seal,
     day: date,

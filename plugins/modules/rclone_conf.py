@@ -20,6 +20,8 @@ description:
   - If the proof fails the old file stays as it was.
   - Content that is the same as the file's asks B2 nothing and changes nothing.
   - What works but should be mended, such as a key that may delete the backups, is a warning.
+  - A second destination (a remote C(second-encrypted) in O(content)) that can't be reached is a
+    warning too. A C(token) that rclone has renewed in the file since is kept.
 options:
   content:
     description:
@@ -149,6 +151,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof impor
     prove_auth,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.second_conf import (
+    second_warnings,
+    settled_content,
+)
 
 MODE = 0o600
 OWNER_ID = 0
@@ -177,8 +183,9 @@ def main() -> None:
 
 def run(module: AnsibleModule) -> Dict[str, Any]:
     """Do what is asked; the module's result. Raises BackupError or OSError."""
-    dest, content = module.params["dest"], module.params["content"]
+    dest = module.params["dest"]
     before, access = _present(dest)
+    content = settled_content(before or "", module.params["content"], dest)
     wanted_access = f"{MODE:04o} {OWNER_ID}"
     masked_before, masked_after = masked_pair(before or "", content)
     result: Dict[str, Any] = {
@@ -193,7 +200,7 @@ def run(module: AnsibleModule) -> Dict[str, Any]:
         },
     }
     if before != content:
-        _replace(module, result)
+        _replace(module, content, result)
     elif result["changed"] and not module.check_mode:
         os.chmod(dest, MODE)
         os.chown(dest, OWNER_ID, OWNER_ID)
@@ -210,7 +217,7 @@ def _present(dest: str) -> Tuple[Optional[str], str]:
         return None, ""
 
 
-def _replace(module: AnsibleModule, result: Dict[str, Any]) -> None:
+def _replace(module: AnsibleModule, content: str, result: Dict[str, Any]) -> None:
     """Prove the new content and, outside check mode, put it in the place of the file."""
     dest = module.params["dest"]
     # In check mode the candidate lies in Ansible's own directory, which is private to the user.
@@ -220,7 +227,7 @@ def _replace(module: AnsibleModule, result: Dict[str, Any]) -> None:
     descriptor, candidate = tempfile.mkstemp(dir=directory, prefix=".rclone.conf.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(module.params["content"])
+            stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), MODE)
             os.fchown(stream.fileno(), OWNER_ID, OWNER_ID)
@@ -228,8 +235,12 @@ def _replace(module: AnsibleModule, result: Dict[str, Any]) -> None:
         if module.params["prove"]:
             proof = _prove(module, candidate)
             result.update(proven=True, proof=dataclasses.asdict(proof))
-            for warning in proof.warnings:
-                module.warn(warning)
+            runner = ModuleRunner(module)
+            seconds = second_warnings(
+                content, dest, proof.prefix, _binary(module), candidate, runner
+            )
+            for warning in (*proof.warnings, *seconds):
+                module.warn(hide_secrets({"msg": warning}, content)["msg"])
         if not module.check_mode:
             os.rename(candidate, dest)
             sync_directory(directory)
@@ -238,13 +249,18 @@ def _replace(module: AnsibleModule, result: Dict[str, Any]) -> None:
             os.unlink(candidate)
 
 
+def _binary(module: AnsibleModule) -> Optional[str]:
+    binary: str = module.params["binary"]
+    return binary if os.access(binary, os.X_OK) else None
+
+
 def _prove(module: AnsibleModule, candidate: str) -> AuthProof:
     params = module.params
     remote = parse_remote(
         params["content"], params["raw_remote"], params["crypt_remote"], params["dest"]
     )
     rclone: Optional[Rclone] = None
-    if os.access(params["binary"], os.X_OK):
+    if _binary(module) is not None:
         config = RcloneConfig(
             binary=params["binary"],
             config=candidate,

@@ -26,7 +26,14 @@ GOOD = {
     "lepotato_backup_host_prefix": "potato",
     "agent_containers_enabled": False,
 }
-SECRETS = ("K004-the-key-itself", "the first password", "the second password", "K004 with space")
+SECOND_PASSWORD = "of the second destination"
+SECRETS = (
+    "K004-the-key-itself",
+    "the first password",
+    "the second password",
+    "K004 with space",
+    SECOND_PASSWORD,
+)
 
 # Facts as if they had been gathered from a board.
 FACTS = {
@@ -123,6 +130,52 @@ CASES = {
         "rclone", {"rclone_source": "mirror"}, ("rclone_mirror_url must be",)
     ),
     "file-without-name": Case("rclone", {"rclone_source": "file"}, ("rclone_file must name",)),
+    "second-twice": Case(
+        "rclone",
+        {
+            "lepotato_backup_second_path": "/mnt/usb/backup",
+            "lepotato_backup_second_remote": {"type": "sftp"},
+        },
+        ("lepotato_backup_second_path and lepotato_backup_second_remote are both set",),
+    ),
+    "second-path-relative": Case(
+        "rclone",
+        {"lepotato_backup_second_path": "usb/../backup"},
+        ("lepotato_backup_second_path must be the absolute path", "'usb/../backup'"),
+    ),
+    "second-without-type": Case(
+        "rclone",
+        {"lepotato_backup_second_remote": {"host": "nas", "pass": SECOND_PASSWORD}},
+        ("lepotato_backup_second_remote must be a dictionary", "with a type"),
+    ),
+    "second-as-text": Case(
+        "rclone",
+        {"lepotato_backup_second_remote": "sftp:nas"},
+        ("lepotato_backup_second_remote must be a dictionary",),
+    ),
+    "second-local": Case(
+        "rclone",
+        {"lepotato_backup_second_remote": {"type": "local"}},
+        ("must not be of type local: set lepotato_backup_second_path",),
+    ),
+    "second-password-without-quotes": Case(
+        "rclone",
+        {
+            "lepotato_backup_second_remote": {"type": "sftp"},
+            "lepotato_backup_second_remote_passwords": {"pass": 12345678},
+        },
+        ("lepotato_backup_second_remote_passwords must be", "in quotes"),
+    ),
+    "second-remote-path": Case(
+        "rclone",
+        {"lepotato_backup_second_remote_path": "backup/"},
+        ("lepotato_backup_second_remote_path must be a path without a '/' at its end",),
+    ),
+    "config-second-path": Case(
+        "agent",
+        {"lepotato_backup_second_path": "usb"},
+        ("key 'second.path' must be the absolute path", "'usb'"),
+    ),
     "ssd-relative": Case(
         "staging",
         {"lepotato_backup_ssd_mount": "mnt/ssd"},

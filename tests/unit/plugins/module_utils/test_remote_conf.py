@@ -117,3 +117,27 @@ def test_hide_secrets() -> None:
         "command": ["x", "********"],
         "rc": 1,
     }
+
+
+SECOND = """[second-backup]
+type = sftp
+host = nas.example.net
+port = 22
+user = potato
+pass = obscured-three
+disable_hashcheck = true
+url = https://somebody:plain@nas.example.net
+"""
+
+
+def test_only_known_options_of_another_remote_are_shown() -> None:
+    _old, new = masked_pair("", SECOND)
+    assert "host = nas.example.net" in new
+    assert "pass = (secret, changed)" in new
+    assert "url = (secret, changed)" in new
+    assert "plain" not in new
+
+
+def test_the_secrets_of_another_remote_are_hidden_and_plain_words_are_not() -> None:
+    facts = {"msg": "true: obscured-three for potato at nas.example.net"}
+    assert hide_secrets(facts, SECOND) == {"msg": "true: ******** for potato at nas.example.net"}

@@ -90,7 +90,7 @@ def test_which_one_a_person_means() -> None:
         choose_weekly(weeklies, "2026-11-09")
     with pytest.raises(ConfigError, match="'last' is no date"):
         choose_weekly(weeklies, "last")
-    with pytest.raises(BackupError, match="holds no weekly point"):
+    with pytest.raises(BackupError, match="there is no weekly point"):
         choose_weekly([], "")
 
 

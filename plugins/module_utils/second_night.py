@@ -1,0 +1,192 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The second destination's part of a night: the same point there, once the bucket has it.
+
+It never fails the night: what goes wrong is a warning that says since when there is no new point.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import posixpath
+import shutil
+from datetime import date
+from typing import Any, Callable, Dict, List, Optional
+
+from .clock import Clock
+from .config import Config
+from .errors import BackupError, Interrupted
+from .files import write_json_atomically
+from .journal import Journal
+from .progress import ProgressBar, human_bytes
+from .prune import prune
+from .rclone_aside import AsideRclone
+from .rclone_log import RcloneNoSpace
+from .remote_count import newest_seal
+from .restore_points import (
+    Seal,
+    epoch_of_point,
+    ids_of_seals,
+    manifest_path,
+    rfc3339,
+    seal_path,
+)
+from .retention import judge_remote, manifests_in_use
+from .runner import Runner
+from .second import OnMessage, SecondStore, histories, sync_disk, writable_second
+from .second_disk import free_bytes
+from .second_upload import SecondUploader, known_manifests, manifest_ids
+from .state_files import StateFiles
+from .weekly_local import LocalWeeklies
+from .weekly_points import REFERENCE, is_due, weeklies_of
+from .weekly_remote import make_weekly
+
+MakeProgress = Optional[Callable[[str], ProgressBar]]
+
+
+class SecondNight:
+    """Brings the second destination to a sealed night, whose manifest is that of staging."""
+
+    def __init__(
+        self,
+        config: Config,
+        runner: Runner,
+        journal: Journal,
+        clock: Clock,
+        on_message: OnMessage = None,
+    ) -> None:
+        self.config = config
+        self.runner = runner
+        self.journal = journal
+        self.clock = clock
+        self.on_message = on_message
+        self.state = StateFiles(config.paths.state)
+
+    def tend(self, seal: Seal, today: date, progress: MakeProgress = None) -> Dict[str, Any]:
+        """Do all of it for the night *seal*; what happened, for the run record.
+
+        Only a signal ends the night here.
+        """
+        told: Dict[str, Any] = {}
+        try:
+            with writable_second(self.config, self.runner, self.on_message) as rclone:
+                told.update(self._bring(rclone, seal, progress))
+                told["expired"] = self._look_after(rclone, seal, today)
+        except Interrupted:
+            raise
+        except (BackupError, OSError) as error:
+            told["problem"] = self._warn(error, is_sealed=bool(told))
+        return {"point": last_point(self.state), **told}
+
+    def _bring(self, rclone: AsideRclone, seal: Seal, progress: MakeProgress) -> Dict[str, Any]:
+        """Send the night and seal it there."""
+        newest = newest_seal(rclone)
+        _check_order(rclone, seal, newest)
+        meter = progress("second") if progress else None
+        try:
+            with known_manifests(rclone, self.state, newest) as known:
+                moved = SecondUploader(
+                    rclone,
+                    self.state,
+                    self.config.paths.daily,
+                    self.journal,
+                    rclone.traits(),
+                    meter.transfer if meter else None,
+                ).upload(seal.id, known, seal.upload)
+        finally:
+            if meter:
+                meter.end()
+        sync_disk(self.config, self.runner)
+        store = SecondStore(rclone, self.state.directory)
+        data = seal.to_json().encode("utf-8")
+        rclone.rcat(data, rclone.crypt(seal_path(seal.id)))
+        if not store.holds(seal_path(seal.id), len(data)):
+            raise BackupError(
+                f"{rclone.crypt(seal_path(seal.id))} can't be read back",
+                "Check the disk or the server of the second destination",
+            )
+        sync_disk(self.config, self.runner)
+        write_json_atomically(self.state.second, {"point": seal.id})
+        shutil.copyfile(self.state.manifest, self.state.second_manifest)
+        self.journal.info(
+            f"second destination: {moved.files} files, {human_bytes(moved.bytes)} sent, "
+            f"{moved.removed} moved aside; sealed {seal.id}"
+        )
+        return dataclasses.asdict(moved)
+
+    def _look_after(self, rclone: AsideRclone, seal: Seal, today: date) -> List[str]:
+        """Make the weekly point when it is due, then delete what no point needs any more."""
+        store = SecondStore(rclone, self.state.directory)
+        names = store.points()
+        weekly = self.config.weekly
+        dates = [one.date for one in weeklies_of(names)]
+        if weekly.enabled and is_due(today, weekly.weekday_number, dates, ids_of_seals(names)):
+            made = make_weekly(
+                self._by_reference(),
+                rclone,
+                store,
+                self.journal,
+                seal,
+                today,
+                names,
+                self.clock,
+                0.0,
+            )
+            names.append(posixpath.basename(made.path))
+            self.journal.info(f"second destination: weekly point {made.name}")
+        verdicts = judge_remote(self.config, names, today)
+        local = LocalWeeklies(self.config, self.runner)
+        expired = prune(verdicts, rclone, store, names, local, self.journal)
+        gone = [verdict.name for verdict in expired]
+        needed = manifests_in_use(names, gone)
+        idle = [one for one in manifest_ids(rclone) if one not in needed]
+        store.hide([manifest_path(one) for one in idle])
+        for history in histories(rclone):
+            # It holds what was replaced by its own night: only earlier points need it.
+            if history.point_id <= needed[0]:
+                rclone.purge(rclone.crypt(history.path))
+        return gone
+
+    def _by_reference(self) -> Config:
+        """Here a weekly point needs no copy: its history stays for as long as it does."""
+        weekly = dataclasses.replace(self.config.weekly, mode=REFERENCE)
+        return dataclasses.replace(self.config, weekly=weekly)
+
+    def _warn(self, error: Exception, is_sealed: bool) -> str:
+        why = str(error)
+        path = self.config.second.path
+        if isinstance(error, RcloneNoSpace) and path:
+            why = (
+                f"the disk at lepotato_backup_second_path ({path}) is full: it has "
+                f"{human_bytes(free_bytes(path))} left, and more is needed. Make room on it or use "
+                "a larger one; the points on it are whole"
+            )
+        if is_sealed:
+            self.journal.warning(f"the second destination has tonight's point, but: {why}")
+        else:
+            newest = last_point(self.state)
+            since = f"since {rfc3339(epoch_of_point(newest))}" if newest else "yet"
+            self.journal.warning(f"the second destination has no new point {since}: {why}")
+        return why
+
+
+def _check_order(rclone: AsideRclone, seal: Seal, newest: Optional[Seal]) -> None:
+    known = [one.point_id for one in histories(rclone)] + manifest_ids(rclone)
+    latest = max([*known, newest.id if newest else ""])
+    if latest >= seal.id:
+        raise BackupError(
+            f"the second destination holds the night {latest}, which is not before {seal.id}",
+            "Check this host's clock, and that no other host writes to the same place",
+        )
+
+
+def last_point(state: StateFiles) -> Optional[str]:
+    """The newest night that this host sealed on its second destination."""
+    try:
+        with open(state.second, encoding="utf-8") as stream:
+            point: str = json.load(stream)["point"]
+            return point
+    except FileNotFoundError:
+        return None
