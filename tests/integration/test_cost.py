@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import Calls, calls_of
 from b2_standin.client import StandIn
+from b2_standin.stats import billing_class
 
 from .night_host import BUCKET, NightHost, mounted_ssd
 
@@ -25,6 +27,19 @@ FILES = 300
 # rclone's share is an estimate: it was exact in each of these nights with rclone 1.75.2, and
 # another version may open a path with a call more. Ten paths are opened at most.
 CALLS_MORE_OR_LESS = 10
+OUR_CALLS = (
+    "b2_authorize_account",
+    "b2_list_buckets",
+    "b2_list_file_names",
+    "b2_list_file_versions",
+    "b2_list_unfinished_large_files",
+    "b2_hide_file",
+    "b2_cancel_large_file",
+    "b2_copy_file",
+    "b2_upload_file",
+    "b2_download_file_by_name",
+    "b2_get_file_info",
+)
 
 
 @pytest.fixture
@@ -131,3 +146,9 @@ def test_a_count_that_fails_is_a_warning_and_the_next_night_counts(host: NightHo
     assert "asked B2" in host.program("status").stdout
     host.stand_in.clear_faults()
     assert_counted(host, night(host))
+
+
+def test_calls_are_of_the_class_that_the_stand_in_bills() -> None:
+    fields = {"A": "class_a", "B": "class_b", "C": "class_c"}
+    for name in OUR_CALLS:
+        assert calls_of(name) == Calls(**{fields[billing_class(name)]: 1}), name
