@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Sequence
+from typing import List, Sequence
 
 from .config import Config, Source
 from .rsync import RsyncStats, copy, literal_pattern
 from .runner import Runner
+from .staging_image_plan import SUFFIXES
 
 PARTIAL_DIRECTORY = ".rsync-partial"
 
@@ -47,7 +48,7 @@ def copy_source(
         runner,
         paths,
         destination,
-        excludes=(*source.exclude, literal_pattern(config.paths.staging)),
+        excludes=(*source.exclude, *_staging_patterns(config.paths.staging)),
         niceness=0 if services_wait else config.capture.niceness,
         may_vanish=may_vanish,
         dry_run=dry_run,
@@ -55,6 +56,10 @@ def copy_source(
         prefix=prefix,
         count_freed=count_freed,
     )
+
+
+def _staging_patterns(staging: str) -> List[str]:
+    return [literal_pattern(staging + suffix) for suffix in ("", *SUFFIXES)]
 
 
 def give_back_partial(staging: str) -> None:

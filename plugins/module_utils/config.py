@@ -148,6 +148,13 @@ class Guards:
 
 
 @dataclass(frozen=True)
+class Staging:
+    """Whether staging is a directory of the SSD, or an image file mounted at ``paths.staging``."""
+
+    mode: str = field(default="directory", metadata={"choices": ("directory", "image")})
+
+
+@dataclass(frozen=True)
 class Upload:
     """How the bucket is brought to what was captured.
 
@@ -229,6 +236,7 @@ class Config:
     containers: Containers = field(default_factory=Containers)
     capture: Capture = field(default_factory=Capture)
     guards: Guards = field(default_factory=Guards)
+    staging: Staging = field(default_factory=Staging)
     upload: Upload = field(default_factory=Upload)
     weekly: Weekly = field(default_factory=Weekly)
     retention: Retention = field(default_factory=Retention)

@@ -22,6 +22,7 @@ from .progress import human_bytes
 from .restore_points import Amount, Seal, epoch_of_point
 from .runner import Runner
 from .staging_area import file_system_space
+from .staging_image_plan import MODE_IMAGE
 from .staging_size import used_bytes
 
 # A few files fewer in a small tree is a person tidying up, not a disk that is gone.
@@ -59,8 +60,16 @@ def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool =
     what is returned when everything else is right too.
     """
     mounts = read_mounts()
-    guard = DiskGuard(places_of(config), mounts, accept=accept_disks)
+    is_up = config.staging.mode != MODE_IMAGE or os.path.ismount(config.paths.staging)
+    guard = DiskGuard(places_of(config), mounts, accept=accept_disks, with_sentinel=is_up)
     guard.refuse_strangers()
+    if not is_up:
+        # Not mounted here: fstab tried at boot, and why it failed is for a person to see.
+        raise BackupError(
+            f"the staging image is not mounted at {config.paths.staging}, nothing was changed",
+            f"Run 'mount {config.paths.staging}' and look at what it says (and at dmesg), or run "
+            "site.yml",
+        )
     if not os.path.isdir(config.paths.staging):
         if not (accept_disks and write_probe):
             raise BackupError(
@@ -162,10 +171,10 @@ def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
     status = os.statvfs(config.paths.staging)
     space = file_system_space(config.paths.staging)
     needed_bytes = _bytes_to_write(sizes, status.f_frsize)
-    reserve_bytes = max(
-        config.guards.minimum_free_bytes,
-        space.total_bytes * config.guards.minimum_free_percent // 100,
-    )
+    reserve_bytes = space.total_bytes * config.guards.minimum_free_percent // 100
+    if config.staging.mode != MODE_IMAGE:
+        # An image has no neighbours to leave room for.
+        reserve_bytes = max(reserve_bytes, config.guards.minimum_free_bytes)
     if needed_bytes + reserve_bytes > space.free_bytes:
         raise BackupError(
             f"staging needs {human_bytes(needed_bytes)} and {human_bytes(reserve_bytes)} must "

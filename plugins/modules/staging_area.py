@@ -121,6 +121,9 @@ from ansible_collections.lepotato.backup.plugins.module_utils.staging_area impor
     require_reserve,
     require_ssd,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
+    is_in_transit,
+)
 
 
 def _guard(params: Dict[str, Any]) -> Optional[DiskGuard]:
@@ -129,7 +132,12 @@ def _guard(params: Dict[str, Any]) -> Optional[DiskGuard]:
     places = DiskPlaces(
         params["mount_point"], params["staging"], tuple(params["sources"]), params["record"]
     )
-    guard = DiskGuard(places, read_mounts(), accept=params["accept_new_disks"])
+    guard = DiskGuard(
+        places,
+        read_mounts(),
+        accept=params["accept_new_disks"],
+        with_sentinel=not is_in_transit(params["staging"]),
+    )
     guard.refuse_strangers()
     return guard
 

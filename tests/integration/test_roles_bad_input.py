@@ -194,6 +194,12 @@ CASES = {
     "reserve-not-a-number": Case(
         "staging", {"staging_reserve_bytes": "5 GB"}, ("staging_reserve_bytes", "int")
     ),
+    "image-without-size": Case(
+        "staging", {"staging_mode": "image"}, ("staging_image_bytes must be at least 67108864",)
+    ),
+    "staging-mode-unknown": Case(
+        "staging", {"staging_mode": "file"}, ("staging_mode", "file", "directory, image")
+    ),
     "no-docker": Case(
         "agent",
         {"agent_containers_enabled": True, "agent_docker_socket": "/nonexistent/docker.sock"},
