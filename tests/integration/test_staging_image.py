@@ -86,6 +86,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> StagingRuns:
     role("back to a directory")
     runs.shell("in the directory", look)
     role("the directory again")
+    # A new host that begins with an image.
+    runs.shell(
+        "new host",
+        f"umount {runs.ssd} && mount -o loop {directory}/two.img {runs.ssd} && rm -r {STATE}",
+    )
+    role("check mode on a new host", 96, check=True)
+    role("image on a new host", 96)
+    role("image on a new host again", 96)
+    runs.shell("begun", f"findmnt -no FSTYPE {staging}; ls -A {staging}")
+    runs.shell("below", f"umount {staging} && ls -A {staging}")
     runs.play()
     return runs
 
@@ -108,6 +118,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> StagingRuns:
         ("image on the new board", "changed"),
         ("back to a directory", "changed"),
         ("the directory again", "unchanged"),
+        ("check mode on a new host", "changed"),
+        ("image on a new host", "changed"),
+        ("image on a new host again", "unchanged"),
     ],
 )
 def test_each_run_ends_as_it_should(runs: StagingRuns, step: str, outcome: str) -> None:
@@ -122,6 +135,12 @@ def test_what_is_staged_comes_through_every_change(runs: StagingRuns) -> None:
     for step in ("in the image", "still there", "mounted", "taken over", "in the directory"):
         assert digest(runs, step) == digest(runs, "staged"), step
     assert "weekly/kept" in digest(runs, "staged")
+
+
+def test_a_new_host_begins_in_the_image(runs: StagingRuns) -> None:
+    names = [".lepotato-backup-disk", "daily", "lost+found", "weekly"]
+    assert sorted(runs.said("begun").split()) == sorted(["ext4", *names])
+    assert runs.said("below") == ""
 
 
 def test_check_mode_tells_the_steps_and_takes_none(runs: StagingRuns) -> None:

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.lepotato.backup.plugins.module_utils.logs import (
     RunLog,
     file_handler,
@@ -44,3 +46,16 @@ def test_lines_carry_time_level_and_run_and_the_file_is_not_for_everybody(tmp_pa
 
 def test_without_a_syslog_daemon_there_is_no_handler(tmp_path: Path) -> None:
     assert syslog_handler(str(tmp_path / "no-socket")) is None
+
+
+def test_a_log_on_a_full_disk_is_told_once_and_ends_no_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = RunLog("ID", [file_handler("/dev/full")])
+    log.info("one")
+    log.warning("two")
+    log.close()
+    said = capsys.readouterr().err
+    assert said.startswith("the log /dev/full can't be written: ")
+    assert "No space left on device" in said
+    assert said.count("\n") == 1

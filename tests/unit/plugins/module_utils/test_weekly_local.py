@@ -98,3 +98,17 @@ def test_a_snapshot_that_fails_is_not_there(weeklies: LocalWeeklies, tmp_path: P
     with pytest.raises((CommandError, OSError)):
         weeklies.make(NAME)
     assert not (tmp_path / "staging/weekly" / NAME).is_dir()
+
+
+def test_a_snapshot_that_finds_no_room_gives_back_what_it_took(
+    weeklies: LocalWeeklies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A cp that makes half of it and fails, as on a full SSD.
+    cp = tmp_path / "bin/cp"
+    cp.parent.mkdir()
+    cp.write_text('#!/bin/sh\nfor last; do :; done\nmkdir "$last/half"\nexit 1\n')
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cp.parent}:{os.environ['PATH']}")
+    with pytest.raises(CommandError):
+        weeklies.make(NAME)
+    assert os.listdir(tmp_path / "staging/weekly") == []
