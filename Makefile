@@ -12,7 +12,8 @@ help:
 	@echo "make test        every check (STAGES=\"lint units\": only these)"
 	@echo "make lint        the linters alone"
 	@echo "make bench       downtime, memory, calls and wear, side by side with the plain script (BENCH=\"downtime\")"
-	@echo "make faults      kill -9, OOM, lost power and lost Docker at every step, with real containers"
+	@echo "make faults      kill -9, OOM and lost Docker at every step, with real containers"
+	@echo "                 (FAULTS=boot: lost power, reboot and OOM on a whole virtual machine)"
 	@echo "make format      let ruff format the Python code"
 	@echo "make setup       install what the others need, and nothing else"
 
@@ -46,8 +47,12 @@ bench: python
 	@$(run) tools.bench $(BENCH)
 
 faults: python
+ifeq ($(FAULTS),boot)
+	@$(run) tools.machine
+else
 	@$(run) tools.setup docker
 	@.venv/bin/python -m pytest -q $(addprefix tests/integration/test_,*kill_matrix.py capture_engine_restart.py capture_oom.py)
+endif
 
 format: python
 	@$(run) tools.setup lint

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ from .names import LabNames
 from .standin import Account
 
 
-def write_inventory(names: LabNames, host: str, account: Account, arch: str) -> None:
-    """Write hosts.yml and the group's variables (JSON is YAML), readable by root only."""
+def write_inventory(
+    names: LabNames, host: str, account: Account, arch: str, ssd: str, board: Mapping[str, Any]
+) -> None:
+    """Write hosts.yml and the group's variables (JSON is YAML), readable by root only.
+
+    *board* says how Ansible reaches it, *ssd* where its SSD is mounted.
+    """
     group = names.inventory / "group_vars" / "potato"
     group.mkdir(parents=True)
     _write(
@@ -25,8 +31,7 @@ def write_inventory(names: LabNames, host: str, account: Account, arch: str) -> 
             "potato": {
                 "hosts": {
                     host: {
-                        "ansible_connection": "community.docker.docker",
-                        "ansible_host": names.potato,
+                        **board,
                         "ansible_user": "root",
                         "ansible_python_interpreter": "/usr/bin/python3",
                     }
@@ -38,7 +43,7 @@ def write_inventory(names: LabNames, host: str, account: Account, arch: str) -> 
         group / "main.yml",
         {
             "lepotato_backup_b2_endpoint": account.url,
-            "lepotato_backup_ssd_mount": str(names.ssd),
+            "lepotato_backup_ssd_mount": ssd,
             "rclone_source": "file",
             "rclone_file": str(rclone_binaries.binary(arch)),
         },

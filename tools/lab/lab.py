@@ -45,7 +45,8 @@ def create(names: LabNames, arch: str, say: Say) -> Account:
     account_file.write_text(json.dumps(asdict(account)))
     boot(names, ensure_image(potato(arch), say))
     write_files(names, BOARD_FILES)
-    write_inventory(names, HOST, account, arch)
+    board = {"ansible_connection": "community.docker.docker", "ansible_host": names.potato}
+    write_inventory(names, HOST, account, arch, str(names.ssd), board)
     start_services(names, ensure_image(services(), say))
     return account
 
