@@ -132,7 +132,7 @@ class Machine:
     def ssh_options() -> list[str]:
         """Return the options for a host that is new in every run."""
         words = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
-        return [part for word in (*words, "ConnectTimeout=5") for part in ("-o", word)]
+        return [part for word in (*words, "ConnectTimeout=60") for part in ("-o", word)]
 
     def make_key(self) -> str:
         """Make the key that opens it; return its public half."""
