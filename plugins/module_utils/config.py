@@ -38,6 +38,9 @@ _TREE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 # A suffixed size as rclone's --bwlimit and --b2-chunk-size take it, or a timetable.
 _SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[BKMGkmg]?i?B?")
 
+# Absolute and not the root; empty is none.
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[^/]+)*")
+
 T = TypeVar("T")
 
 
@@ -217,7 +220,7 @@ class Second:
     """The second destination: a directory *path* on a mounted disk, or (empty) another remote."""
 
     enabled: bool = False
-    path: str = ""
+    path: str = field(default="", metadata={"pattern": _PATH, "expected": "an absolute path"})
     raw_remote: str = "second-backup"
     crypt_remote: str = "second-encrypted"
 
@@ -271,7 +274,6 @@ def parse_config(raw: object, path: str = CONFIG_PATH) -> Config:
         _check_trees(config.sources)
         _check_dumps(config.containers.dumps)
         _check_retention(config)
-        _check_second(config.second)
     except _KeyProblem as problem:
         where = f"key '{problem.key}'" if problem.key else "the file"
         raise ConfigError(
@@ -383,14 +385,6 @@ def _check_retention(config: Config) -> None:
             f"must be at most {history_days // DAYS_PER_WEEK} with weekly.mode reference: such a "
             f"point lives on the version history of {history_days} days; take mode copy to keep "
             f"it longer, not {weekly.keep_weeks}",
-        )
-
-
-def _check_second(second: Second) -> None:
-    path = second.path
-    if path and (not os.path.isabs(path) or os.path.normpath(path) != path or path == "/"):
-        raise _KeyProblem(
-            "second.path", f"must be the absolute path of a directory on the disk, not {path!r}"
         )
 
 

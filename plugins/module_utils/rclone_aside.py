@@ -10,6 +10,7 @@ a second one would move the first one's half-done work over the good version it 
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional
@@ -53,6 +54,10 @@ class Traits:
         return self.time_step_ms < NO_TIMES_MS
 
 
+# Of a disk with a file system of Linux: whether it tells the cases apart is tried out.
+DISK_TRAITS = Traits(time_step_ms=1, has_directories=True, tells_case=True)
+
+
 class AsideRclone(Rclone):
     """Further verbs of :class:`.rclone.Rclone`, for a remote without a version history."""
 
@@ -66,6 +71,21 @@ class AsideRclone(Rclone):
             has_directories=bool(features["CanHaveEmptyDirectories"]),
             tells_case=not features["CaseInsensitive"],
         )
+
+    def names_of_two_levels(self, without: str) -> List[str]:
+        """What lies in the crypt remote and in its directories but *without*, with their path;
+        directories have a '/' at the end. None when nothing is there yet."""
+        result = self._run(
+            [
+                *("lsf", "--csv", "--recursive", "--max-depth=2"),
+                f"--exclude=/{without}/**",
+                self.crypt(),
+            ],
+            f"listing {self.crypt()}",
+            empty_is_fine=True,
+            quiet=True,
+        )
+        return sorted(row[0] for row in csv.reader(result.stdout.splitlines(keepends=True)))
 
     def copy_aside(
         self,

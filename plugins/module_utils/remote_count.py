@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from .errors import BackupError
 from .manifest_carrier import NameSet, iter_upload_paths
@@ -49,7 +49,12 @@ class CountMismatch(BackupError):
 
 def newest_seal(rclone: Rclone) -> Optional[Seal]:
     """The newest seal below the crypt remote; None when no night was ever sealed."""
-    identifiers = ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
+    return newest_of(rclone, rclone.names(rclone.crypt(POINTS_DIRECTORY)))
+
+
+def newest_of(rclone: Rclone, point_names: Sequence[str]) -> Optional[Seal]:
+    """The newest seal among the objects of the points directory; None when there is none."""
+    identifiers = ids_of_seals(point_names)
     if not identifiers:
         return None
     path = rclone.crypt(seal_path(identifiers[-1]))

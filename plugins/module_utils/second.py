@@ -15,15 +15,20 @@ import dataclasses
 import os
 import re
 import tempfile
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .config import Config
 from .errors import BackupError, ConfigError
 from .rclone import Rclone
-from .rclone_aside import AsideRclone
+from .rclone_aside import DISK_TRAITS, AsideRclone, Traits
 from .rclone_lists import write_file_list
 from .rclone_log import RcloneNotFound
-from .restore_points import POINTS_DIRECTORY
+from .restore_points import (
+    DAILY_DIRECTORY,
+    MANIFESTS_DIRECTORY,
+    POINTS_DIRECTORY,
+    ids_of_manifests,
+)
 from .runner import Runner
 from .second_disk import held_disk, require_disk
 
@@ -47,6 +52,15 @@ class History(NamedTuple):
     def path(self) -> str:
         """The directory, below the crypt remote."""
         return f"{HISTORY_DIRECTORY}/{self.point_id}-{self.number}"
+
+
+class Inventory(NamedTuple):
+    """The small things that lie on the second destination: names of points, the nights of
+    manifests, and what was moved aside; each oldest first."""
+
+    points: Tuple[str, ...]
+    manifests: Tuple[str, ...]
+    histories: Tuple[History, ...]
 
 
 class SecondStore:
@@ -77,9 +91,25 @@ class SecondStore:
         return list(paths)
 
 
+def take_inventory(rclone: AsideRclone) -> Inventory:
+    """List everything but ``daily/`` and what is in the histories, with one command."""
+    within: Dict[str, List[str]] = {}
+    for path in rclone.names_of_two_levels(without=DAILY_DIRECTORY):
+        directory, _slash, name = path.partition("/")
+        within.setdefault(directory, []).append(name)
+    return Inventory(
+        tuple(within.get(POINTS_DIRECTORY, ())),
+        tuple(ids_of_manifests(within.get(MANIFESTS_DIRECTORY, ()))),
+        tuple(_histories(within.get(HISTORY_DIRECTORY, ()))),
+    )
+
+
 def histories(rclone: Rclone) -> List[History]:
     """What was moved aside so far, oldest first."""
-    names = rclone.names(rclone.crypt(HISTORY_DIRECTORY))
+    return _histories(rclone.names(rclone.crypt(HISTORY_DIRECTORY)))
+
+
+def _histories(names: Iterable[str]) -> List[History]:
     matches = (_HISTORY.fullmatch(name) for name in names)
     return sorted(History(match.group(1), int(match.group(2))) for match in matches if match)
 
@@ -107,22 +137,24 @@ def second_rclone(config: Config, runner: Runner, on_message: OnMessage = None) 
 @contextlib.contextmanager
 def writable_second(
     config: Config, runner: Runner, on_message: OnMessage = None
-) -> Iterator[AsideRclone]:
-    """The second destination, kept in its place while it is written to.
+) -> Iterator[Tuple[AsideRclone, Traits]]:
+    """The second destination, kept in its place while it is written to, and what it can do.
 
     Raises :class:`BackupError` when it is not there or can't be one; nothing is written then.
     """
     rclone = second_rclone(config, runner, on_message)
-    with contextlib.ExitStack() as stack:
-        if config.second.path:
-            stack.enter_context(held_disk(config.second.path, config.paths.ssd))
-        elif not rclone.traits().tells_case:
-            raise BackupError(
-                "lepotato_backup_second_remote does not tell upper from lower case, which "
-                "encrypted names need",
-                "Use another remote",
-            )
-        yield rclone
+    if config.second.path:
+        with held_disk(config.second.path, config.paths.ssd):
+            yield rclone, DISK_TRAITS
+        return
+    traits = rclone.traits()
+    if not traits.tells_case:
+        raise BackupError(
+            "lepotato_backup_second_remote does not tell upper from lower case, which encrypted "
+            "names need",
+            "Use another remote",
+        )
+    yield rclone, traits
 
 
 def require_second(config: Config) -> None:

@@ -22,9 +22,9 @@ from .files import write_json_atomically
 from .journal import Journal
 from .progress import ProgressBar, human_bytes
 from .prune import prune
-from .rclone_aside import AsideRclone
+from .rclone_aside import AsideRclone, Traits
 from .rclone_log import RcloneNoSpace
-from .remote_count import newest_seal
+from .remote_count import newest_of
 from .restore_points import (
     Seal,
     epoch_of_point,
@@ -35,9 +35,16 @@ from .restore_points import (
 )
 from .retention import judge_remote, manifests_in_use
 from .runner import Runner
-from .second import OnMessage, SecondStore, histories, sync_disk, writable_second
+from .second import (
+    Inventory,
+    OnMessage,
+    SecondStore,
+    sync_disk,
+    take_inventory,
+    writable_second,
+)
 from .second_disk import free_bytes
-from .second_upload import SecondUploader, known_manifests, manifest_ids
+from .second_upload import SecondUploader, known_manifests
 from .state_files import StateFiles
 from .weekly_local import LocalWeeklies
 from .weekly_points import REFERENCE, is_due, weeklies_of
@@ -71,28 +78,36 @@ class SecondNight:
         """
         told: Dict[str, Any] = {}
         try:
-            with writable_second(self.config, self.runner, self.on_message) as rclone:
-                told.update(self._bring(rclone, seal, progress))
-                told["expired"] = self._look_after(rclone, seal, today)
+            with writable_second(self.config, self.runner, self.on_message) as (rclone, traits):
+                there = take_inventory(rclone)
+                told.update(self._bring(rclone, traits, there, seal, progress))
+                told["expired"] = self._look_after(rclone, there, seal, today)
         except Interrupted:
             raise
         except (BackupError, OSError) as error:
             told["problem"] = self._warn(error, is_sealed=bool(told))
         return {"point": last_point(self.state), **told}
 
-    def _bring(self, rclone: AsideRclone, seal: Seal, progress: MakeProgress) -> Dict[str, Any]:
+    def _bring(
+        self,
+        rclone: AsideRclone,
+        traits: Traits,
+        there: Inventory,
+        seal: Seal,
+        progress: MakeProgress,
+    ) -> Dict[str, Any]:
         """Send the night and seal it there."""
-        newest = newest_seal(rclone)
-        _check_order(rclone, seal, newest)
+        _check_order(there, seal)
+        newest = newest_of(rclone, there.points)
         meter = progress("second") if progress else None
         try:
-            with known_manifests(rclone, self.state, newest) as known:
+            with known_manifests(rclone, self.state, newest, there.manifests) as known:
                 moved = SecondUploader(
                     rclone,
                     self.state,
                     self.config.paths.daily,
                     self.journal,
-                    rclone.traits(),
+                    traits,
                     meter.transfer if meter else None,
                 ).upload(seal.id, known, seal.upload)
         finally:
@@ -116,10 +131,12 @@ class SecondNight:
         )
         return dataclasses.asdict(moved)
 
-    def _look_after(self, rclone: AsideRclone, seal: Seal, today: date) -> List[str]:
+    def _look_after(
+        self, rclone: AsideRclone, there: Inventory, seal: Seal, today: date
+    ) -> List[str]:
         """Make the weekly point when it is due, then delete what no point needs any more."""
         store = SecondStore(rclone, self.state.directory)
-        names = store.points()
+        names = [*there.points, posixpath.basename(seal_path(seal.id))]
         weekly = self.config.weekly
         dates = [one.date for one in weeklies_of(names)]
         if weekly.enabled and is_due(today, weekly.weekday_number, dates, ids_of_seals(names)):
@@ -141,9 +158,9 @@ class SecondNight:
         expired = prune(verdicts, rclone, store, names, local, self.journal)
         gone = [verdict.name for verdict in expired]
         needed = manifests_in_use(names, gone)
-        idle = [one for one in manifest_ids(rclone) if one not in needed]
+        idle = [one for one in there.manifests if one not in needed]
         store.hide([manifest_path(one) for one in idle])
-        for history in histories(rclone):
+        for history in there.histories:
             # It holds what was replaced by its own night: only earlier points need it.
             if history.point_id <= needed[0]:
                 rclone.purge(rclone.crypt(history.path))
@@ -172,9 +189,9 @@ class SecondNight:
         return why
 
 
-def _check_order(rclone: AsideRclone, seal: Seal, newest: Optional[Seal]) -> None:
-    known = [one.point_id for one in histories(rclone)] + manifest_ids(rclone)
-    latest = max([*known, newest.id if newest else ""])
+def _check_order(there: Inventory, seal: Seal) -> None:
+    nights = [one.point_id for one in there.histories]
+    latest = max([*nights, *there.manifests, *ids_of_seals(there.points)], default="")
     if latest >= seal.id:
         raise BackupError(
             f"the second destination holds the night {latest}, which is not before {seal.id}",

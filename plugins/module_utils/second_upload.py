@@ -15,7 +15,7 @@ import contextlib
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 from .bucket_compare import iter_bucket_changes
 from .errors import BackupError
@@ -35,10 +35,8 @@ from .rclone_log import (
 from .restore import fetch_manifest
 from .restore_points import (
     DAILY_DIRECTORY,
-    MANIFESTS_DIRECTORY,
     Amount,
     Seal,
-    ids_of_manifests,
     manifest_path,
 )
 from .second import History
@@ -243,15 +241,16 @@ class Known:
 
 @contextlib.contextmanager
 def known_manifests(
-    rclone: AsideRclone, state: StateFiles, newest: Optional[Seal]
+    rclone: AsideRclone, state: StateFiles, newest: Optional[Seal], nights: Sequence[str]
 ) -> Iterator[Known]:
-    """The manifests of *newest* and of the unsealed nights after it, downloaded for a while."""
+    """The manifests of *newest* and of the unsealed ones after it of the *nights* that have one,
+    downloaded for a while."""
     if newest is not None:
         fetch_manifest(rclone, newest, state.second_manifest)
     interrupted = []
     is_complete = True
     with tempfile.TemporaryDirectory(prefix="second-", dir=state.directory) as directory:
-        for identifier in manifest_ids(rclone):
+        for identifier in nights:
             if newest is not None and identifier <= newest.id:
                 continue
             path = os.path.join(directory, identifier)
@@ -264,11 +263,6 @@ def known_manifests(
                 is_complete = False
         before = state.second_manifest if newest is not None else None
         yield Known(before, tuple(interrupted), is_complete)
-
-
-def manifest_ids(rclone: AsideRclone) -> List[str]:
-    """The nights whose manifests lie there, oldest first."""
-    return ids_of_manifests(rclone.names(rclone.crypt(MANIFESTS_DIRECTORY)))
 
 
 def _seconds(nanoseconds: int) -> int:

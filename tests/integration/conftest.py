@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-# Both wait for rclone's pace, for minutes.
-LONGEST = ("test_restore_hostile.py", "test_sixty_nights.py")
+# They wait for rclone's pace, for minutes.
+LONGEST = ("test_restore_hostile.py", "test_second.py", "test_sixty_nights.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -174,7 +174,7 @@ CASES = {
     "config-second-path": Case(
         "agent",
         {"lepotato_backup_second_path": "usb"},
-        ("key 'second.path' must be the absolute path", "'usb'"),
+        ("key 'second.path' must be an absolute path", "'usb'"),
     ),
     "ssd-relative": Case(
         "staging",

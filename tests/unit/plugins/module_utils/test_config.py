@@ -66,6 +66,11 @@ def test_nested_values_are_read() -> None:
         (with_key(host=1), "key 'host' must be a string, not a whole number (1)"),
         (with_key(host=""), "key 'host' must not be empty"),
         (with_key(version=2), "key 'version' must be at most 1, not 2"),
+        (
+            with_key(second={"path": "/mnt/../usb"}),
+            "key 'second.path' must be an absolute path, not '/mnt/../usb'",
+        ),
+        (with_key(second={"path": "/"}), "key 'second.path' must be an absolute path, not '/'"),
         (with_key(sources=[]), "key 'sources' must not be empty"),
         (with_key(sources={}), "key 'sources' must be a list, not an object"),
         (with_key(rclone={"tranfers": 1}), "key 'rclone.tranfers' is not known here"),
