@@ -19,6 +19,12 @@ from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rc
 from .night_host import PREFIX, NightHost, differences, rclone_binary
 
 PASSWORD = "of the server"
+# rclone's server takes no shorter ones.
+ACCESS_KEY, SECRET_KEY = "ACCESSKEY1234567", "SECRETKEY1234567"
+SERVER_OPTIONS = {
+    "sftp": ["--user", "potato", "--pass", PASSWORD],
+    "s3": ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"],
+}
 USB_BYTES = 64 * 1024**2
 SERVER_TIMEOUT_SECONDS = 20.0
 
@@ -70,14 +76,21 @@ def use_remote(host: NightHost, section: str) -> None:
 
 @contextmanager
 def served(kind: str, directory: Path) -> Iterator[int]:
-    """``rclone serve`` *kind* over *directory*; gives the port. SFTP asks a password."""
+    """``rclone serve`` *kind* over *directory*; gives the port. SFTP asks a password, S3 a key."""
     directory.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    options = ["--user", "potato", "--pass", PASSWORD] if kind == "sftp" else []
     server = subprocess.Popen(
-        [rclone_binary(), "serve", kind, *options, "--addr", f"127.0.0.1:{port}", directory],
+        [
+            rclone_binary(),
+            "serve",
+            kind,
+            *SERVER_OPTIONS.get(kind, []),
+            "--addr",
+            f"127.0.0.1:{port}",
+            directory,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -16,13 +16,16 @@ from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rc
 from b2_standin.client import StandIn
 
 from .night_host import NightHost, mounted_ssd
-from .second_place import PASSWORD, Kept, change, served, use_remote
+from .second_place import ACCESS_KEY, PASSWORD, SECRET_KEY, Kept, change, served, use_remote
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
 SECTIONS = {
     "sftp": "type = sftp\nhost = 127.0.0.1\nport = {port}\nuser = potato\nshell_type = none\n"
     f"pass = {rclone_obscure(PASSWORD)}",
+    # Without directories, and what is moved is copied and deleted.
+    "s3": "type = s3\nprovider = Rclone\nendpoint = http://127.0.0.1:{port}\n"
+    f"access_key_id = {ACCESS_KEY}\nsecret_access_key = {SECRET_KEY}\nforce_path_style = true",
     # Of this vendor rclone knows no way to set a modification time.
     "webdav": "type = webdav\nurl = http://127.0.0.1:{port}\nvendor = other",
 }
