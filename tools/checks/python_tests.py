@@ -13,6 +13,8 @@ from .stage import Log, Skip, Stage, last_line
 
 # Two cores, and another lane beside this one.
 WORKERS = "2"
+# A quarter of an hour on two cores with nothing beside it; slow machines take longer.
+TIMEOUT_SECONDS = 2700
 
 
 def standin_stage() -> Stage:
@@ -37,6 +39,7 @@ def _pytest(folder: str, *options: str, log: Log) -> str:
     output = log.call(
         *("python", "-m", "pytest", "-q", "--color=no", "--durations=10", *options, folder),
         env={"COLUMNS": "100"},
+        timeout_seconds=TIMEOUT_SECONDS,
     )
     counted = last_line(output, " passed")
     if not counted:
