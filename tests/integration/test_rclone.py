@@ -384,8 +384,8 @@ def test_a_key_revoked_in_mid_upload_ends_the_run(
     assert time.monotonic() - began < 40
     assert type(caught.value) is kind
     assert "lepotato_backup_b2_key" in caught.value.hint
-    assert caught.value.result is not None
-    assert 0 < caught.value.result.stats.transfers < 500
+    # Asked of the server: rclone tells its counters once a second, and may be killed before.
+    assert 20 <= len(remote.b2.files(remote.bucket)) < 500
 
 
 def test_an_interrupted_large_upload_is_cancelled_and_sent_again(

@@ -27,7 +27,8 @@ def integration_stage() -> Stage:
 
     They mostly wait, so two files at a time; the tests of one file share what it starts.
     """
-    options = ("-n", WORKERS, "--dist", "loadfile")
+    # The order is that of tests/integration/conftest.py: the longest first.
+    options = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
     return Stage(
         "integration tests", partial(_pytest, "tests/integration", *options), needs="docker"
     )
