@@ -10,12 +10,14 @@ a night; a restore; and PostgreSQL reading its rows from the restored copy.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import setup
+from .docker import container_exists
 from .host import architecture
 from .images import remove_images, services
 from .lab.inventory import secret_values
@@ -37,6 +39,7 @@ from .shell import ToolError
 
 NAMES = LabNames("demo")
 SHOWN_NAMES = 5
+SHOWN_CHARACTERS = 88
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,6 +50,12 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--clean", action="store_true", help="remove what the demo made, and stop")
     arguments = parser.parse_args(argv)
+    if os.geteuid() != 0:
+        sys.stderr.write(
+            "make demo and make demo-clean need root: the board's SSD is a file system that is "
+            "mounted, and what is missing here is installed with apt. Try: sudo make demo\n"
+        )
+        return 1
     if arguments.clean:
         return _clean()
     report = Report()
@@ -57,12 +66,12 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"\n{error}\n")
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
-        report.say("make demo-clean removes what was made so far")
+        report.say("make demo starts again, make demo-clean removes what was made so far")
         return 130
     print()
     print(report.table(f"make demo ({arch})"))
     if report.count(FAILED):
-        print(f"\nThe demo failed. Its board still runs: docker exec -it {NAMES.potato} bash")
+        print(f"\nThe demo failed. {_whereabouts()}")
         return 1
     print(f"\nIt all worked. Look around: docker exec -it {NAMES.potato} bash")
     print("make demo-clean removes it all.")
@@ -134,8 +143,16 @@ def _look_into_bucket(report: Report) -> str:
     if any(secret in name for secret in secret_values(NAMES) for name in names):
         raise ToolError("a secret is in a name in the bucket")
     sample = names[:: max(1, len(names) // SHOWN_NAMES)][:SHOWN_NAMES]
-    report.say("\n".join(f"{name[:88]}{'...' * (len(name) > 88)}" for name in sample))
+    report.say("\n".join(_shortened(name) for name in sample))
     return f"{len(names)} objects, names encrypted"
+
+
+def _shortened(name: str) -> str:
+    """Return both ends of a long name: its directories are those of many others."""
+    if len(name) <= SHOWN_CHARACTERS:
+        return name
+    half = (SHOWN_CHARACTERS - len("...")) // 2
+    return f"{name[:half]}...{name[-half:]}"
 
 
 def _compare(target: Path) -> str:
@@ -155,8 +172,17 @@ def _clean() -> int:
     except ToolError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    print(f"Debian packages stay, and so do downloads in {cache_dir()} (delete it as you like).")
+    print(
+        "What was installed stays, and Docker runs on; so do downloads in "
+        f"{cache_dir()} (delete it as you like)."
+    )
     return 0
+
+
+def _whereabouts() -> str:
+    if container_exists(NAMES.potato):
+        return f"Its board is still there: docker exec -it {NAMES.potato} bash"
+    return "There is no board yet to look at."
 
 
 if __name__ == "__main__":

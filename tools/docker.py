@@ -45,3 +45,10 @@ def daemon_problem() -> str:
 def image_exists(tag: str) -> bool:
     """Tell whether the daemon has the image *tag*."""
     return docker("image", "inspect", tag, check=False).returncode == 0
+
+
+def container_exists(name: str) -> bool:
+    """Tell whether a container of that name is there, running or not; no without a daemon."""
+    if daemon_problem():
+        return False
+    return docker("container", "inspect", name, check=False).returncode == 0

@@ -92,8 +92,10 @@ def ensure_docker(say: Say) -> None:
         ToolError: it can't be had; the text says why.
     """
     ensure_packages(DOCKER_PACKAGES, say)
-    if not daemon_problem():
+    if not (problem := daemon_problem()):
         return
+    if address := os.environ.get("DOCKER_HOST"):  # somebody's choice: not ours to start one
+        raise ToolError(f"no Docker daemon answers at DOCKER_HOST={address}: {problem}")
     if shutil.which("dockerd") is None:
         wanted = {"docker.io": "", "iptables": "/usr/sbin/iptables"}
         if _has_candidate("docker-cli"):  # a package of its own from Debian 13 on

@@ -55,7 +55,7 @@ class Report:
         except BaseException as error:
             self.add(Step(name, FAILED, time.monotonic() - began, _first_line(error)))
             raise
-        self.add(Step(name, PASSED, time.monotonic() - began, detail.text))
+        self.add(Step(name, detail.result, time.monotonic() - began, detail.text))
 
     def table(self, title: str) -> str:
         """Return all steps, with the total of the clock on the wall, as text."""
@@ -86,9 +86,10 @@ class Report:
 
 @dataclass
 class Detail:
-    """What a step found out, set inside its block."""
+    """What a step found out, set inside its block; *result* may become SKIPPED there."""
 
     text: str = ""
+    result: str = PASSED
 
 
 def _line(step: Step, width: int) -> str:

@@ -17,7 +17,14 @@ from .tree import tracked_files
 # Checked under their full names, as they import each other.
 TYPED_PACKAGES = ("ansible_collections.lepotato.backup.plugins", "b2_standin", "tools")
 # Trees of test files, where two may have the same base name.
-TYPED_TREES = ("tests/conftest.py", "tests/unit", "tests/integration", "molecule", "bench")
+TYPED_TREES = (
+    "tests/conftest.py",
+    "tests/unit",
+    "tests/integration",
+    "tests/tools",
+    "molecule",
+    "bench",
+)
 
 
 def stages() -> list[Stage]:

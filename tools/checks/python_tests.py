@@ -11,10 +11,16 @@ from ..paths import CHECKOUT
 from ..shell import ToolError
 from .stage import Log, Skip, Stage, last_line
 
-# Two cores, and another lane beside this one.
 WORKERS = "2"
-# A quarter of an hour on two cores with nothing beside it; slow machines take longer.
+# One more than cores: rclone's pace, 100 calls a second, lets a worker wait for minutes.
+INTEGRATION_WORKERS = "3"
+# A third of it is usual on two cores; slow machines take longer.
 TIMEOUT_SECONDS = 2700
+
+
+def tools_stage() -> Stage:
+    """Return the stage of the tests of tools/: what the demo and these stages call good."""
+    return Stage("tools tests", partial(_pytest, "tests/tools"))
 
 
 def standin_stage() -> Stage:
@@ -25,10 +31,10 @@ def standin_stage() -> Stage:
 def integration_stage() -> Stage:
     """Return the stage of the tests with real rclone, rsync and Docker.
 
-    They mostly wait, so two files at a time; the tests of one file share what it starts.
+    They mostly wait; the tests of one file share what it starts.
     """
     # The order is that of tests/integration/conftest.py: the longest first.
-    options = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
+    options = ("-n", INTEGRATION_WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
     return Stage(
         "integration tests", partial(_pytest, "tests/integration", *options), needs="docker"
     )

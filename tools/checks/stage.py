@@ -84,24 +84,39 @@ def run_lanes(
     lanes: Sequence[Sequence[Stage]],
     problem_of: Callable[[str], str],
     report: Report,
+    stop: threading.Event,
 ) -> None:
     """Run the lanes beside each other and the stages of a lane in order.
 
     *problem_of* returns why a need can't be met, "" when it can, and may wait until it knows.
-    A stage that fails stops nothing: all results are wanted.
+    A stage that fails stops nothing: all results are wanted. Interrupted, the stages that run
+    (their programs got the signal too) clean up, *stop* is set and no other begins.
     """
     threads = [
-        threading.Thread(target=_run_lane, args=(lane, problem_of, report)) for lane in lanes
+        threading.Thread(target=_run_lane, args=(lane, problem_of, report, stop)) for lane in lanes
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        raise
 
 
-def _run_lane(lane: Sequence[Stage], problem_of: Callable[[str], str], report: Report) -> None:
+def _run_lane(
+    lane: Sequence[Stage],
+    problem_of: Callable[[str], str],
+    report: Report,
+    stop: threading.Event,
+) -> None:
     for stage in lane:
         problem = problem_of(stage.needs) if stage.needs else ""
+        if stop.is_set():
+            return
         if problem:
             report.add(Step(stage.name, SKIPPED, 0.0, problem.splitlines()[0]))
             continue

@@ -13,7 +13,16 @@ from ..shell import run
 
 # Not part of the collection: what only a checkout has. The stand-in comes along, for
 # unit tests may ask it.
-OUTSIDE = (".ci", ".collections", ".config", "bench", "molecule", "tests/integration", "tools")
+OUTSIDE = (
+    ".ci",
+    ".collections",
+    ".config",
+    "bench",
+    "molecule",
+    "tests/integration",
+    "tests/tools",
+    "tools",
+)
 
 
 def tracked_files() -> list[str]:

@@ -57,12 +57,13 @@ def start_standin(names: LabNames, bucket: str, prefix: str) -> Account:
             stderr=log,
             start_new_session=True,
         )
+    # At once: interrupted while it starts, it must be found again.
+    (names.folder / "standin.pid").write_text(str(process.pid))
     deadline = time.monotonic() + START_SECONDS
     while not ready.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             raise ToolError(f"the stand-in did not start, see {names.folder / 'standin.log'}")
         time.sleep(0.05)
-    (names.folder / "standin.pid").write_text(str(process.pid))
     return _make_account(json.loads(ready.read_text()), bucket, prefix)
 
 
