@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .shell import run
+from .shell import ToolError, run
 
 # Debian's own client first: it fits the daemon of the same package, and a newer one
 # earlier on PATH can refuse images that were made by "docker import".
@@ -43,8 +43,15 @@ def daemon_problem() -> str:
 
 
 def image_exists(tag: str) -> bool:
-    """Tell whether the daemon has the image *tag*."""
-    return docker("image", "inspect", tag, check=False).returncode == 0
+    """Tell whether the daemon has the image *tag*.
+
+    Raises:
+        ToolError: it said neither yes nor no.
+    """
+    answer = docker("image", "inspect", tag, check=False)
+    if answer.returncode != 0 and "no such image" not in answer.stderr.lower():
+        raise ToolError(f"docker image inspect {tag}: {answer.stderr.strip()}")
+    return answer.returncode == 0
 
 
 def container_exists(name: str) -> bool:

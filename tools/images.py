@@ -178,20 +178,27 @@ def _chroot(root: Path, *argv: str) -> None:
 
 
 def _import(tag: str, root: Path) -> None:
+    """Make the image of the tree; it gets its name only when all of it was read."""
     tar = subprocess.Popen(
         ["tar", "-C", str(root), "--one-file-system", "--xattrs", "-c", "."],
         stdout=subprocess.PIPE,
     )
     changes = ["--change", 'CMD ["/sbin/init"]', "--change", "ENV container=docker"]
     done = subprocess.run(
-        [client(), "import", *changes, "-", tag],
+        [client(), "import", *changes, "-"],
         stdin=tar.stdout,
         capture_output=True,
         text=True,
         check=False,
     )
+    if tar.stdout is not None:
+        tar.stdout.close()  # or tar would wait for a reader that has gone
+    image = done.stdout.strip()
     if tar.wait() != 0 or done.returncode != 0:
+        if image:
+            docker("image", "rm", image, check=False)
         raise ToolError(f"docker import {tag} failed: {done.stderr.strip()}")
+    docker("image", "tag", image, tag)
 
 
 def _unmount_all(scratch: str) -> None:

@@ -93,7 +93,8 @@ def _containers(parts: Sequence[str], say: Say) -> dict[str, str]:
         jobs["native"] = lambda: ensure_image(potato(architecture()), say)
     with ThreadPoolExecutor() as pool:
         running = {name: pool.submit(_problem, job) for name, job in jobs.items()}
-    problems.update({name: done.result() for name, done in running.items()})
+        # Waited for in here: Ctrl-C at the end of the block would leave the threads behind.
+        problems.update({name: done.result() for name, done in running.items()})
     if problem := problems.pop("docker compose"):
         say(f"the tests with compose v2 will be skipped: {problem}")
     for part in ("arm64", "native"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Optional
 
 # How much of a failed program's output goes into the message: enough for a traceback.
 TAIL_LINES = 40
+INTERRUPTED = (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 def run(
@@ -28,7 +30,8 @@ def run(
     """Run *argv* and keep its output; *env* is added to this process's environment.
 
     Raises:
-        ToolError: it can't be started, ran too long, or ended non-zero and *check* is set.
+        ToolError: it can't be started, ran too long, was interrupted, or ended non-zero and
+            *check* is set.
     """
     try:
         done = subprocess.run(
@@ -46,6 +49,9 @@ def run(
         raise ToolError(f"{argv[0]} can't be started: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"{shlex.join(argv)} ran longer than {timeout_seconds:g} s") from error
+    if done.returncode in INTERRUPTED:
+        # Ctrl-C reaches every program at once: that is no answer to what was asked.
+        raise ToolError(f"{shlex.join(argv)} was interrupted")
     if check and done.returncode != 0:
         raise ToolError(
             f"{shlex.join(argv)} ended with {done.returncode}:\n{tail(done.stdout + done.stderr)}"

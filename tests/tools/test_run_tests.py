@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,27 +117,19 @@ def test_an_unknown_stage_is_named(capsys: pytest.CaptureFixture[str], words: li
 def test_ctrl_c_lets_the_running_stages_end_and_starts_no_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    began = []
+    began, ended = [], []
 
     def interrupted(log: Log) -> str:
         began.append(log.path.name)
-        threading.Event().wait(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        ended.append(log.path.name)
         return ""
 
-    class Interrupted(threading.Thread):
-        first = True
-
-        def join(self, timeout: float | None = None) -> None:
-            if Interrupted.first:
-                Interrupted.first = False
-                raise KeyboardInterrupt
-            super().join(timeout)
-
-    monkeypatch.setattr("tools.checks.stage.threading.Thread", Interrupted)
     stages = [Stage("stage 1", interrupted), Stage("stage 2", interrupted)]
     monkeypatch.setattr(run_tests, "_lanes", lambda: [stages])
     assert run_tests.main([]) == 130
-    assert began == ["stage-1.log"]
+    assert began == ended == ["stage-1.log"]
     assert "interrupted" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Protocol
@@ -92,19 +93,14 @@ def run_lanes(
     A stage that fails stops nothing: all results are wanted. Interrupted, the stages that run
     (their programs got the signal too) clean up, *stop* is set and no other begins.
     """
-    threads = [
-        threading.Thread(target=_run_lane, args=(lane, problem_of, report, stop)) for lane in lanes
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        raise
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        running = [pool.submit(_run_lane, lane, problem_of, report, stop) for lane in lanes]
+        try:
+            for lane in running:
+                lane.result()
+        except KeyboardInterrupt:
+            stop.set()
+            raise  # leaving the block waits for the lanes
 
 
 def _run_lane(
