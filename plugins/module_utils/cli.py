@@ -15,13 +15,16 @@ from typing import Any, Callable, Optional, Sequence
 from . import commands_night, commands_points, commands_restore, commands_stack
 from .config import CONFIG_PATH
 from .errors import EXIT_FAILED, BackupError
+from .guardian import called_as
 from .restore_ask import SECOND
 from .signals import signals_raise
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code (see :mod:`.errors`)."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(words)
+    arguments.called_as = called_as(words)
     try:
         with signals_raise():
             code: int = arguments.function(arguments)

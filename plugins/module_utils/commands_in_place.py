@@ -13,10 +13,11 @@ import time
 from typing import Any, Dict, List, Sequence, Tuple
 
 from .answers import answer, say
-from .commands_night import prepared_state
+from .commands_night import prepared_state, recover_command
 from .config import Config
 from .docker_api import DockerClient
 from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
+from .guardian import guarded
 from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .manifest import Select, select_below
@@ -52,7 +53,7 @@ def in_place(
         # System files go over a board only when they are asked for.
         chooser = Chooser(Wish(trees=_live_trees(config, seal)), asked.sources)
         selected = measure(manifest, chooser)
-    with RunLock(prepared_state(config).lock):
+    with RunLock(prepared_state(config).lock), guarded(recover_command(arguments)):
         log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
         recover_all(config, log)
         stages = plan_stages(manifest, chooser, config.sources, seal, chooser.wish, read_mounts())

@@ -20,24 +20,31 @@ from .container_sequence import RecoverResult
 from .cost_state import read_cost
 from .docker_api import DockerClient
 from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
+from .guardian import guarded
 from .lock import RunLock
 from .logs import RunLog, file_handler, stream_handler, syslog_handler
 from .mounts import read_mounts
 from .night import Night, NightOptions
 from .night_cost import cost_lines, cost_told
 from .progress import ProgressBar, human_bytes, human_seconds
-from .record import RunRecord, Stopwatch, store_record
+from .record import RunRecord, Stopwatch, begin_record, close_killed_records, store_record
 from .restore_in_place import recover_all
 from .runner import SubprocessRunner
 from .staging_area import require_ssd
 from .state_files import StateFiles
+
+# A recovery or a restore that ends unfinished uploads holds the lock for a moment: no night is
+# lost for that.
+LOCK_WAIT_SECONDS = 5.0
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the night, and write its record whatever ends it."""
     config = load_config(arguments.config)
     state = prepared_state(config)
-    with RunLock(state.lock):
+    # A dry run stops nothing.
+    recover_after = [] if arguments.dry_run else recover_command(arguments)
+    with RunLock(state.lock, LOCK_WAIT_SECONDS), guarded(recover_after):
         record = RunRecord(config.host, time.time(), dry_run=arguments.dry_run)
         log = RunLog(record.id, _handlers(config, arguments))
         error: Optional[BaseException] = None
@@ -55,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
                 with Stopwatch(record, "recover"):
                     log.step("recover")
                     _tell_recovered(recover_all(config, log), log)
+                _close_killed(config, log)
+                begin_record(config.paths.state, record)
             Night(config, SubprocessRunner(), log, options, record).run()
         except BaseException as caught:
             error = caught
@@ -77,6 +86,7 @@ def recover(arguments: argparse.Namespace) -> int:
     with RunLock(state.lock):
         log = RunLog("recover", _handlers(config, arguments))
         result = recover_all(config, log)
+        _close_killed(config, log)
         _tell_recovered(result, log)
         log.close()
     if arguments.json:
@@ -146,7 +156,8 @@ def status(arguments: argparse.Namespace) -> int:
     say(f"{record['outcome']}: run {record['id']} of {record['host']}")
     say(f"  ended {record['ended_at']} after {human_seconds(record['duration_seconds'])}")
     if record["error"]:
-        say(f"  error in {record['step']}: {record['error']}")
+        where = f" in {record['step']}" if record["step"] else ""
+        say(f"  error{where}: {record['error']}")
     for warning in record["warnings"]:
         say(f"  warning: {warning}")
     upload = record.get("upload")
@@ -176,6 +187,17 @@ def _tell_recovered(result: RecoverResult, log: RunLog) -> None:
         log.info(f"started {name}, which an interrupted run had left stopped")
     for name in result.failed:
         log.error(f"{name} could not be started; the next run tries again")
+
+
+def _close_killed(config: Config, log: RunLog) -> None:
+    for identifier in close_killed_records(config.paths.state):
+        log.info(f"run {identifier} was killed before it ended")
+
+
+def recover_command(arguments: argparse.Namespace) -> List[str]:
+    """What starts the containers again should this process be killed; see :mod:`.guardian`."""
+    called_as: List[str] = arguments.called_as
+    return [*called_as, "--config", arguments.config, "recover"] if called_as else []
 
 
 def prepared_state(config: Config) -> StateFiles:

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run records: one JSON file a run, for ``status``, for monitoring and for the person who asks.
 
-``STATE/runs/ID.json`` is written once, when the run ends, whatever ended it;
-``STATE/last_run.json`` is a copy of the newest.
+``STATE/runs/ID.json`` is begun when the run begins and written whole when it ends;
+``STATE/last_run.json`` is a copy of the newest that ended. A run that was killed leaves a record
+that is only begun: whoever holds the lock next closes it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass, field
@@ -22,10 +24,14 @@ from .errors import (
     Interrupted,
 )
 from .files import write_json_atomically
-from .restore_points import point_id, rfc3339
+from .restore_points import epoch_of_point, point_id, rfc3339
 
 RUNS_DIRECTORY = "runs"
 LAST_RUN_NAME = "last_run.json"
+
+OUTCOME_RUNNING = "running"
+OUTCOME_INTERRUPTED = "interrupted"
+KILLED = "the run was killed: out of memory, a power cut or kill -9"
 
 # A year of nights and a month of re-runs; a record is a few KiB.
 RECORDS_KEPT = 400
@@ -39,7 +45,7 @@ class RunRecord:
     started_epoch_seconds: float
     dry_run: bool = False
     id: str = ""
-    outcome: str = "running"
+    outcome: str = OUTCOME_RUNNING
     exit_code: int = EXIT_FAILED
     step: str = ""
     error: str = ""
@@ -58,7 +64,7 @@ class RunRecord:
         self.warnings = list(warnings)
         self.step = step
         if error is not None:
-            self.outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
+            self.outcome = OUTCOME_INTERRUPTED if isinstance(error, Interrupted) else "failed"
             self.error = str(error) if isinstance(error, BackupError) else repr(error)
             self.exit_code = getattr(error, "exit_code", EXIT_FAILED)
         elif warnings:
@@ -103,15 +109,61 @@ class Stopwatch:
         self._record.seconds[self._name] = self._record.seconds.get(self._name, 0.0) + spent
 
 
+def begin_record(state_directory: str, record: RunRecord) -> None:
+    """Note that the run began, for :func:`close_killed_records`."""
+    os.makedirs(os.path.join(state_directory, RUNS_DIRECTORY), mode=0o700, exist_ok=True)
+    write_json_atomically(_record_path(state_directory, record.id), record.to_json())
+
+
 def store_record(state_directory: str, record: RunRecord) -> str:
     """Write the record and drop the oldest beyond :data:`RECORDS_KEPT`; returns its path."""
     directory = os.path.join(state_directory, RUNS_DIRECTORY)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    path = os.path.join(directory, f"{record.id}.json")
-    value = record.to_json()
-    write_json_atomically(path, value)
-    write_json_atomically(os.path.join(state_directory, LAST_RUN_NAME), value)
-    names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
-    for name in names[:-RECORDS_KEPT]:
+    path = _record_path(state_directory, record.id)
+    _store(state_directory, record.id, record.to_json())
+    for name in _record_names(directory)[:-RECORDS_KEPT]:
         os.unlink(os.path.join(directory, name))
     return path
+
+
+def close_killed_records(state_directory: str) -> List[str]:
+    """Close the newest record when its run never ended; returns the run's ID in a list.
+
+    Only for the holder of the run lock: to others a run that is under way looks the same. The
+    end that is noted is now.
+    """
+    directory = os.path.join(state_directory, RUNS_DIRECTORY)
+    for name in _record_names(directory)[-1:]:
+        try:
+            with open(os.path.join(directory, name), encoding="utf-8") as stream:
+                value: Dict[str, Any] = json.load(stream)
+        except ValueError:
+            # Torn by a failing disk. It is history only: nothing depends on it.
+            continue
+        if value.get("outcome") == OUTCOME_RUNNING:
+            now = time.time()
+            identifier: str = value["id"]
+            value.update(
+                outcome=OUTCOME_INTERRUPTED,
+                error=KILLED,
+                ended_at=rfc3339(now),
+                duration_seconds=round(now - epoch_of_point(identifier), 1),
+            )
+            _store(state_directory, identifier, value)
+            return [identifier]
+    return []
+
+
+def _store(state_directory: str, identifier: str, value: Dict[str, Any]) -> None:
+    write_json_atomically(_record_path(state_directory, identifier), value)
+    write_json_atomically(os.path.join(state_directory, LAST_RUN_NAME), value)
+
+
+def _record_path(state_directory: str, identifier: str) -> str:
+    return os.path.join(state_directory, RUNS_DIRECTORY, f"{identifier}.json")
+
+
+def _record_names(directory: str) -> List[str]:
+    if not os.path.isdir(directory):
+        return []
+    return sorted(name for name in os.listdir(directory) if name.endswith(".json"))

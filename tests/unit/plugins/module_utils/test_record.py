@@ -18,6 +18,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.record import (
     RECORDS_KEPT,
     RunRecord,
     Stopwatch,
+    begin_record,
+    close_killed_records,
     store_record,
 )
 
@@ -62,3 +64,28 @@ def test_a_part_that_fails_is_timed_too() -> None:
     with pytest.raises(BackupError), Stopwatch(record, "upload", lambda: next(times)):
         raise BackupError("no")
     assert record.seconds == {"upload": 2.5}
+
+
+def test_a_record_that_was_only_begun_is_closed_as_interrupted_once(tmp_path: Path) -> None:
+    good = RunRecord("potato", 1795312800.0)
+    good.finish(None, [], "")
+    store_record(str(tmp_path), good)
+    killed = RunRecord("potato", 1795399200.0)
+    begin_record(str(tmp_path), killed)
+    last = tmp_path / "last_run.json"
+    assert json.loads(last.read_text(encoding="utf-8"))["outcome"] == "ok"
+
+    assert close_killed_records(str(tmp_path)) == [killed.id]
+    told = json.loads(last.read_text(encoding="utf-8"))
+    assert (told["id"], told["outcome"], told["exit_code"]) == (killed.id, "interrupted", 1)
+    assert "killed" in told["error"]
+    assert told["duration_seconds"] >= 0
+    assert close_killed_records(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 300, b'{"outcome": "runn'])
+def test_a_torn_record_stops_nobody(tmp_path: Path, content: bytes) -> None:
+    assert close_killed_records(str(tmp_path)) == []
+    begin_record(str(tmp_path), RunRecord("potato", 1795312800.0))
+    (tmp_path / "runs/20261122T020000Z.json").write_bytes(content)
+    assert close_killed_records(str(tmp_path)) == []
