@@ -15,7 +15,7 @@ import contextlib
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 from .bucket_compare import iter_bucket_changes
 from .errors import BackupError
@@ -60,15 +60,6 @@ class Moved:
     removed: int = 0
     compared: bool = False
 
-    def plus(self, other: Moved, compared: bool) -> Moved:
-        """Both together."""
-        return Moved(
-            self.files + other.files,
-            self.bytes + other.bytes,
-            self.removed + other.removed,
-            compared,
-        )
-
 
 class Difference:
     """What must be done to a ``daily/`` that one of several manifests describes, or a mixture.
@@ -101,6 +92,16 @@ class Difference:
             elif (old.size, old.mtime_ns, old.sha256) != (new.size, new.mtime_ns, new.sha256):
                 looks_new = (old.size, _seconds(old.mtime_ns)) != (new.size, _seconds(new.mtime_ns))
                 (self.likely if may_be_sent and looks_new else self.certain).add(path)
+
+    def see(self, changes: Iterable[Tuple[str, bytes]]) -> None:
+        """Take *changes*, of a listing of what is really there, for the truth about what must go.
+
+        A file that a manifest has may be a directory by now, which no list of files may name.
+        """
+        self.gone.__exit__()
+        self.gone = NameSet()
+        for kind, path in changes:
+            (self.gone if kind == DELETE else self.certain).add(path)
 
     def settle(self) -> None:
         """Let each name be in one set only."""
@@ -140,10 +141,9 @@ class SecondUploader:
         asides = (self.rclone.crypt(History(identifier, number).path) for number in range(1, 10))
         attempt = 1
         while True:
+            compared = attempt > 1 or known.before is None or not known.is_complete
             try:
-                moved = self._send(next(asides), known, is_first=attempt == 1)
-                if known.before is None or not known.is_complete or attempt > 1:
-                    moved = moved.plus(self._compare(next(asides)), compared=True)
+                moved = self._send(next(asides), known, compared, is_first=attempt == 1)
                 self._check(expected)
                 return moved
             except _FINAL_ERRORS:
@@ -155,29 +155,26 @@ class SecondUploader:
                 self.journal.info(f"comparing the whole second destination: {error.message}")
             attempt += 1
 
-    def _send(self, aside: str, known: Known, is_first: bool) -> Moved:
+    def _send(self, aside: str, known: Known, compared: bool, is_first: bool) -> Moved:
         is_clean = is_first and known.is_complete and not known.interrupted
         with Difference() as difference:
             if known.before is not None:
                 difference.add(known.before, self.state.manifest, may_be_sent=not is_clean)
             for manifest in known.interrupted:
                 difference.add(manifest, self.state.manifest, may_be_sent=False)
+            if compared:
+                self.rclone.list_to(self.daily, self.state.second_listing)
+                difference.see(
+                    iter_bucket_changes(
+                        read_listing(self.state.second_listing),
+                        self.state.manifest,
+                        self.traits.time_step_ms,
+                    )
+                )
             difference.settle()
-            return self._apply(difference, aside)
+            return self._apply(difference, aside, compared)
 
-    def _compare(self, aside: str) -> Moved:
-        """List all that is there, and mend what is not as it should be."""
-        self.rclone.list_to(self.daily, self.state.second_listing)
-        with Difference() as difference:
-            for kind, path in iter_bucket_changes(
-                read_listing(self.state.second_listing),
-                self.state.manifest,
-                self.traits.time_step_ms,
-            ):
-                (difference.gone if kind == DELETE else difference.certain).add(path)
-            return self._apply(difference, aside)
-
-    def _apply(self, difference: Difference, aside: str) -> Moved:
+    def _apply(self, difference: Difference, aside: str, compared: bool) -> Moved:
         # What is gone goes first: a directory may become a file.
         removed = write_file_list(self.state.second_list, difference.gone)
         for part, _count in iter_parts(self.state.second_list):
@@ -192,7 +189,7 @@ class SecondUploader:
             write_file_list(self.state.second_list, names)
             for part, _count in iter_parts(self.state.second_list):
                 sent = self._send_part(part, aside, ignore_times, sent)
-        return Moved(sent.transfers, sent.bytes, removed)
+        return Moved(sent.transfers, sent.bytes, removed, compared)
 
     def _send_part(
         self, part: str, aside: str, ignore_times: bool, before: TransferStats

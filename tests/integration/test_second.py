@@ -195,6 +195,22 @@ def kill_on_second(host: Host) -> None:
     night.wait()
 
 
+def test_a_second_attempt_finds_directories_where_the_former_point_has_files(host: Host) -> None:
+    kept = Kept(host)
+    swapped = host.volumes / "db/_data/swapped"
+    swapped.write_bytes(b"a file")
+    kept.keep(host.night()["point"])
+    change(host, 0)
+    assert swapped.is_dir()
+    # Nobody's manifest knows it: the count after the first attempt is wrong.
+    host.rclone("copyto", str(swapped / "inside"), "second-encrypted:daily/of-nobody")
+    next_second()
+    record = host.night()
+    assert record["second"]["compared"]
+    kept.keep(record["point"])
+    kept.assert_restores()
+
+
 def test_a_full_disk_is_a_warning_and_its_points_stay_whole(host: Host) -> None:
     kept = Kept(host)
     kept.keep(host.night()["point"])
