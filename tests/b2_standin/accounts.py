@@ -25,6 +25,9 @@ ALL_CAPABILITIES = (
     "writeFiles", "deleteFiles", "readFileLegalHolds", "writeFileLegalHolds",
     "readFileRetentions", "writeFileRetentions", "bypassGovernance",
 )  # fmt: skip
+# Documented: what a key that is restricted to buckets can't be given.
+_ACCOUNT_CAPABILITIES = ("listKeys", "writeKeys", "deleteKeys", "writeBuckets", "deleteBuckets")
+BUCKET_CAPABILITIES = tuple(name for name in ALL_CAPABILITIES if name not in _ACCOUNT_CAPABILITIES)
 TOKEN_VALID_SECONDS = 24 * 3600  # documented: tokens are valid for at most 24 hours
 KEY_VALID_SECONDS_MAX = 1000 * 24 * 3600  # documented: less than 1000 days
 _KEY_NAME = re.compile(r"[A-Za-z0-9-]{1,100}\Z")
@@ -148,7 +151,7 @@ class Accounts:
         name_prefix: str | None,
         valid_seconds: int | None,
     ) -> Key:
-        """Make a key; 400 for an unknown capability, an illegal name or duration."""
+        """Make a key; 400 for a capability it can't have, an illegal name or duration."""
         if not _KEY_NAME.match(name):
             raise bad_request(f"illegal key name: {name}")
         if not capabilities:
@@ -156,6 +159,8 @@ class Accounts:
         for capability in capabilities:
             if capability not in ALL_CAPABILITIES:
                 raise bad_request(f"unknown capability: {capability}")
+            if bucket_ids is not None and capability not in BUCKET_CAPABILITIES:
+                raise bad_request(f"a key restricted to buckets can't have {capability}")
         if valid_seconds is not None and not 0 < valid_seconds < KEY_VALID_SECONDS_MAX:
             raise bad_request("validDurationInSeconds must be between 1 and 86400000")
         with self._database.transaction():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import listing
-from .accounts import ALL_CAPABILITIES, Key, key_answer
+from .accounts import ALL_CAPABILITIES, BUCKET_CAPABILITIES, Key, key_answer
 from .buckets import Bucket, bucket_answer
 from .errors import bad_request, not_found
 from .params import Params
@@ -108,7 +108,7 @@ class Admin:
         return self._bucket_answer(bucket)
 
     def _create_key(self, values: dict[str, Any]) -> dict[str, Any]:
-        """``buckets`` by name; ``capabilities`` default to all."""
+        """``buckets`` by name; ``capabilities`` default to all that it can have."""
         params = Params(values)
         bucket_ids = None
         if params.has("buckets"):
@@ -117,7 +117,7 @@ class Admin:
             params.optional_text("name") or "test",
             params.text_list("capabilities")
             if params.has("capabilities")
-            else list(ALL_CAPABILITIES),
+            else list(ALL_CAPABILITIES if bucket_ids is None else BUCKET_CAPABILITIES),
             bucket_ids,
             params.optional_text("prefix"),
             params.optional_number("valid_seconds"),

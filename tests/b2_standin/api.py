@@ -12,6 +12,7 @@ from .api_files import FileCalls
 from .api_uploads import UploadCalls
 from .calls import Call
 from .errors import bad_request
+from .fields import check_fields
 from .service import Service
 
 
@@ -30,9 +31,11 @@ class Api:
     def handle(self, call: Call) -> dict[str, Any]:
         """The JSON answer of a call; raises B2Error."""
         if call.name == "b2_authorize_account":
+            check_fields(call.name, call.api_version, call.params.names())
             return self._account_calls.authorize_account(call)
         handler = self._handlers.get(call.name)
         if handler is None:
             raise bad_request(f"invalid API call: {call.name}")
         token = self._service.accounts.check_token(call.authorization, "account")
+        check_fields(call.name, call.api_version, call.params.names())
         return handler(call, token.key)

@@ -9,9 +9,9 @@ import base64
 import binascii
 from typing import Any
 
-from .accounts import ALL_CAPABILITIES, Key, key_answer, require
+from .accounts import Key, key_answer, require
 from .buckets import bucket_answer
-from .calls import Call, Handler, page_count
+from .calls import Call, Handler, page_count, transactions
 from .errors import B2Error, unauthorized
 from .large_files import PART_BYTES_MIN, RECOMMENDED_PART_BYTES
 from .params import Params
@@ -80,19 +80,16 @@ class AccountCalls:
         params = call.params
         self._check_account(params)
         bucket_ids = None
-        if call.api_version >= 4 and params.has("bucketIds"):
+        if params.has("bucketIds"):
             bucket_ids = params.text_list("bucketIds")
         elif params.has("bucketId"):
             bucket_ids = [params.text("bucketId")]
         for bucket_id in bucket_ids or []:
             self._service.buckets.get(bucket_id)
-        capabilities = params.text_list("capabilities")
-        for capability in capabilities:
-            if capability in ALL_CAPABILITIES and capability not in key.capabilities:
-                raise unauthorized(f"not entitled: the key can't grant {capability}")
+        # Documented: writeKeys sets no limit to what the new key may do.
         created = self._service.accounts.create(
             params.text("keyName"),
-            capabilities,
+            params.text_list("capabilities"),
             bucket_ids,
             params.optional_text("namePrefix"),
             params.optional_number("validDurationInSeconds"),
@@ -111,6 +108,7 @@ class AccountCalls:
             call.params.optional_text("startApplicationKeyId"),
             page_count(call.params, "maxKeyCount"),
         )
+        call.billed = transactions(len(keys))
         return {
             "keys": [self._key_answer(item, call) for item in keys],
             "nextApplicationKeyId": next_id,
@@ -128,6 +126,7 @@ class AccountCalls:
         self._check_account(call.params)
         if key.bucket_ids is not None:
             raise unauthorized("not entitled: the key is restricted to other buckets")
+        _require_for_settings(key, call.params)
         bucket = self._service.buckets.create(call.params)
         return bucket_answer(bucket, self._service.accounts.account_id, key)
 
@@ -135,10 +134,7 @@ class AccountCalls:
         params = call.params
         require(key, "writeBuckets", params.text("bucketId"))
         self._check_account(params)
-        if params.has("defaultServerSideEncryption"):
-            require(key, "writeBucketEncryption")
-        if params.has("defaultRetention") or params.has("fileLockEnabled"):
-            require(key, "writeBucketRetentions")
+        _require_for_settings(key, params)
         bucket = self._service.buckets.update(params)
         return bucket_answer(bucket, self._service.accounts.account_id, key)
 
@@ -176,6 +172,14 @@ class AccountCalls:
                 and ("all" in types or item.type in types)
             ]
         }
+
+
+def _require_for_settings(key: Key, params: Params) -> None:
+    """Encryption and Object Lock of a bucket need capabilities of their own."""
+    if params.has("defaultServerSideEncryption"):
+        require(key, "writeBucketEncryption")
+    if params.has("defaultRetention") or params.has("fileLockEnabled"):
+        require(key, "writeBucketRetentions")
 
 
 def basic_user(authorization: str | None) -> str | None:

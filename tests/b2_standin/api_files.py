@@ -10,10 +10,10 @@ from typing import Any
 
 from . import listing
 from .accounts import Key, require
-from .calls import Call, Handler, page_count
+from .buckets import RETENTION_MODES
+from .calls import Call, Handler, page_count, transactions
 from .errors import B2Error, bad_request
 from .service import Service
-from .stats import FILES_PER_BILLED_LISTING
 from .versions import Version, parse_file_id, version_answer
 
 DOWNLOAD_TOKEN_SECONDS_MAX = 604_800
@@ -67,7 +67,7 @@ class FileCalls:
         )
 
     def _entries(self, page: listing.Page, call: Call, key: Key) -> list[dict[str, Any]]:
-        call.billed = max(1, -(-len(page.entries) // FILES_PER_BILLED_LISTING))
+        call.billed = transactions(len(page.entries))
         return [
             self._version_answer(entry, call, key)
             if isinstance(entry, Version)
@@ -143,11 +143,15 @@ class FileCalls:
     def _update_file_retention(self, call: Call, key: Key) -> dict[str, Any]:
         version = self._lockable(call, key, "writeFileRetentions")
         retention = call.params.optional_object("fileRetention") or {}
-        value = json.dumps(retention) if retention.get("mode") else None
-        if self._service.versions.is_locked(version) and value is None:
-            bypass = bool(call.params.optional_flag("bypassGovernance"))
-            if not bypass or "bypassGovernance" not in key.capabilities:
-                raise B2Error(403, "access_denied", "the retention can't be removed")
+        mode = retention.get("mode")
+        if mode is not None and mode not in RETENTION_MODES:
+            raise bad_request(f"Invalid fileRetention mode: {mode}")
+        value = json.dumps(retention) if mode else None
+        bypass = bool(call.params.optional_flag("bypassGovernance"))
+        if self._is_weaker(version, retention) and not (
+            bypass and "bypassGovernance" in key.capabilities and _is_governed(version)
+        ):
+            raise B2Error(403, "access_denied", "the retention can't be shortened or removed")
         self._service.versions.set_field(version.seq, "retention", value)
         return {
             "fileId": version.file_id,
@@ -170,5 +174,19 @@ class FileCalls:
             raise bad_request("the bucket does not have file lock enabled")
         return version
 
+    def _is_weaker(self, version: Version, retention: dict[str, Any]) -> bool:
+        """Whether the retention would protect a version less than the one in force."""
+        now = json.loads(version.retention or "{}")
+        until_ms = now.get("retainUntilTimestamp") or 0
+        if not now.get("mode") or until_ms <= self._service.clock.now_ms():
+            return False
+        if now["mode"] == "compliance" and retention.get("mode") != "compliance":
+            return True
+        return not retention.get("mode") or (retention.get("retainUntilTimestamp") or 0) < until_ms
+
     def _version_answer(self, version: Version, call: Call, key: Key) -> dict[str, Any]:
         return version_answer(version, self._service.accounts.account_id, key, call.api_version)
+
+
+def _is_governed(version: Version) -> bool:
+    return bool(json.loads(version.retention or "{}").get("mode") == "governance")

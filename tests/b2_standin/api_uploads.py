@@ -10,9 +10,9 @@ from typing import Any
 
 from .accounts import Key, require
 from .calls import Call, Handler, page_count
-from .large_files import check_part_number, part_answer
+from .large_files import LISTED_PARTS_MAX, check_part_number, part_answer
 from .service import Service
-from .versions import Attributes, Version, version_answer
+from .versions import Attributes, Version, check_lock_rights, version_answer
 
 
 class UploadCalls:
@@ -69,7 +69,8 @@ class UploadCalls:
             custom_timestamp_ms=params.optional_number("customUploadTimestamp")
             or params.optional_number("custom_upload_timestamp"),
         )
-        version = self._service.versions.insert(bucket, attributes, "start", 0, None)
+        check_lock_rights(key, bucket, attributes)
+        version = self._service.versions.insert(bucket, attributes, "start", 0, "none")
         return self._version_answer(version, call, key)
 
     def _finish_large_file(self, call: Call, key: Key) -> dict[str, Any]:
@@ -104,7 +105,7 @@ class UploadCalls:
         require(key, "writeFiles", version.bucket_id, version.name)
         start = params.optional_number("startPartNumber") or 1
         check_part_number(start)
-        count = page_count(params, "maxPartCount")
+        count = page_count(params, "maxPartCount", LISTED_PARTS_MAX)
         parts = self._service.large_files.parts(version.seq, start)
         return {
             "nextPartNumber": parts[count].number if len(parts) > count else None,

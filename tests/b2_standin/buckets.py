@@ -18,6 +18,7 @@ from .params import Params
 
 BUCKETS_MAX = 100
 LIFECYCLE_RULES_MAX = 100  # documented: up to 100 rules a bucket
+RETENTION_MODES = ("governance", "compliance")
 _NAME = re.compile(r"[A-Za-z0-9-]{6,63}\Z")
 _TYPES = ("allPrivate", "allPublic")
 _RULE_DAYS = (
@@ -126,7 +127,7 @@ class Buckets:
             if retention is not None:
                 if not (bucket.lock_enabled or lock):
                     raise bad_request("defaultRetention needs a bucket with file lock enabled")
-                changes["default_retention"] = retention
+                changes["default_retention"] = _default_retention(retention)
             bucket = replace(bucket, **changes)
             self._store(bucket)
         return bucket
@@ -227,6 +228,20 @@ def _encryption(value: dict[str, Any] | None) -> dict[str, Any]:
     return value
 
 
+def _default_retention(value: dict[str, Any]) -> dict[str, Any]:
+    if value.get("mode") is None:
+        return _NO_RETENTION
+    if value["mode"] not in RETENTION_MODES:
+        raise bad_request(f"Invalid defaultRetention mode: {value['mode']}")
+    period = value.get("period")
+    if not isinstance(period, dict) or period.get("unit") not in ("days", "years"):
+        raise bad_request("defaultRetention needs a period in days or years")
+    duration = period.get("duration")
+    if isinstance(duration, bool) or not isinstance(duration, int) or duration < 1:
+        raise bad_request("the duration of a defaultRetention must be positive")
+    return {"mode": value["mode"], "period": {"duration": duration, "unit": period["unit"]}}
+
+
 def _lifecycle_rules(rules: list[Any]) -> list[dict[str, Any]]:
     if len(rules) > LIFECYCLE_RULES_MAX:
         raise bad_request(f"more than {LIFECYCLE_RULES_MAX} lifecycle rules")
@@ -243,6 +258,11 @@ def _lifecycle_rules(rules: list[Any]) -> list[dict[str, Any]]:
                 raise bad_request(f"{field} must be an integer")
             if days is not None and days < 1:
                 raise bad_request(f"{field} must be positive")
+        if all(rule.get(field) is None for field in _RULE_DAYS):
+            raise bad_request(
+                f"Rule with prefix '{rule['fileNamePrefix']}' must have at least one additional"
+                " property defined"
+            )
         result.append({**dict.fromkeys(_RULE_DAYS), **rule})
     prefixes = sorted(rule["fileNamePrefix"] for rule in result)
     for shorter, longer in zip(prefixes, prefixes[1:]):

@@ -15,6 +15,7 @@ from .params import Params
 
 LISTING_COUNT_DEFAULT = 100
 LISTING_COUNT_MAX = 10_000
+NAMES_PER_TRANSACTION = 1000  # documented: a longer page is billed as several
 
 
 @dataclass
@@ -26,10 +27,15 @@ class Call:
     params: Params
     authorization: str | None
     base_url: str
-    billed: int = 1  # transactions: a listing counts once per 1000 files
+    billed: int = 1  # see transactions()
 
 
 Handler = Callable[[Call, Key], dict[str, Any]]
+
+
+def transactions(listed: int) -> int:
+    """As how many calls a page of so many entries is billed."""
+    return max(1, -(-listed // NAMES_PER_TRANSACTION))
 
 
 def page_count(params: Params, name: str, maximum: int = LISTING_COUNT_MAX) -> int:

@@ -15,7 +15,7 @@ from .clock import Clock
 from .errors import B2Error, bad_request, not_found, range_not_satisfiable
 from .large_files import LargeFiles, Part
 from .params import Params
-from .versions import Attributes, Version, Versions
+from .versions import Attributes, Version, Versions, check_lock_rights
 
 COPY_BYTES_MAX = 5_000_000_000  # documented: b2_copy_file and b2_copy_part copy up to 5 GB
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
@@ -65,6 +65,7 @@ class Copier:
             retention=params.optional_object("fileRetention"),
             legal_hold=params.optional_text("legalHold"),
         )
+        check_lock_rights(key, bucket, attributes)
         # A whole copy carries its source's SHA-1 on, "none" of a large file included.
         sha1 = source.sha1 if is_whole and source.sha1 else self._bodies.sha1(segments)
         size = sum(segment.length for segment in segments)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ from .bodies import CHUNK_BYTES
 from .calls import Call
 from .errors import B2Error, bad_request, not_found
 from .faults import Plan
+from .names import decode
 from .params import Params
 from .service import Service
 from .wire import ClientGone, ConnectionResetWanted, Meter, RequestBody
@@ -43,6 +45,11 @@ class Server(ThreadingHTTPServer):
         self.service = service
         self.api = Api(service)
         self.admin = Admin(service)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of ours; anything else is shown."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection; one that is to be reset goes without the polite FIN."""
@@ -142,15 +149,16 @@ class Handler(BaseHTTPRequestHandler):
         elif parts[1] == "file" and len(parts) == 4 and self.command in ("GET", "HEAD"):
             self._download("b2_download_file_by_name", query, parts[2], parts[3])
         elif parts[1] == "b2api" and len(parts) == 4 and parts[2] in ("v1", "v2", "v3", "v4"):
-            self._api(parts[3].split("/")[0], int(parts[2][1:]), query)
+            self._api(parts[3], int(parts[2][1:]), query)
         else:
             raise not_found(f"no such path: {path}")
 
-    def _api(self, name: str, version: int, query: dict[str, str]) -> None:
+    def _api(self, path: str, version: int, query: dict[str, str]) -> None:
+        name = path.split("/")[0]
         if name == "b2_download_file_by_id":
             self._download(name, query)
         elif name in ("b2_upload_file", "b2_upload_part") and self.command == "POST":
-            self._upload(name, version)
+            self._upload(name, version, path.split("/")[1] if "/" in path else "")
         else:
             self._call = name
             self._begin(None)
@@ -163,7 +171,8 @@ class Handler(BaseHTTPRequestHandler):
             self._billed = call.billed
             self._send_json(200, answer)
 
-    def _upload(self, name: str, version: int) -> None:
+    def _upload(self, name: str, version: int, target: str) -> None:
+        """Take an upload; ``target`` is the ID of the bucket or large file in its URL."""
         self._call = name
         service = self.server.service
         authorization = self.headers.get("Authorization")
@@ -171,10 +180,15 @@ class Handler(BaseHTTPRequestHandler):
         meter = self._meter(self._plan.reset_after_bytes, "in", "uploaded")
         kind = "upload" if name == "b2_upload_file" else "part"
         token = service.accounts.check_token(authorization, kind)
-        if name == "b2_upload_file":
-            answer = transfers.upload_file(service, token, self.headers, self._body, meter, version)
-        else:
-            answer = transfers.upload_part(service, token, self.headers, self._body, meter)
+        with service.upload_tokens.used(authorization or ""):
+            if name == "b2_upload_file":
+                answer = transfers.upload_file(
+                    service, token, self.headers, self._body, meter, version, target
+                )
+            else:
+                answer = transfers.upload_part(
+                    service, token, self.headers, self._body, meter, target
+                )
         self._send_json(200, answer)
 
     def _download(
@@ -183,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         self._call = name
         service = self.server.service
         authorization, range_ = self._authorization(query), self.headers.get("Range")
-        file_name = transfers.decode(encoded_name)
+        file_name = decode(encoded_name)
         if name == "b2_download_file_by_id":
             params = Params({**query, **self._read_json(None)})
             self._begin(params.optional_text("fileId"))
@@ -193,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._begin(file_name)
             download = transfers.download_by_name(
-                service, authorization, transfers.decode(bucket_name), file_name, range_
+                service, authorization, decode(bucket_name), file_name, range_
             )
         self.send_response(download.status)
         for header, value in download.headers.items():

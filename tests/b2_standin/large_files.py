@@ -13,6 +13,7 @@ from .errors import B2Error, bad_request
 from .versions import Version, Versions
 
 PART_NUMBER_MAX = 10_000
+LISTED_PARTS_MAX = 1000
 PART_BYTES_MIN = 5_000_000  # absoluteMinimumPartSize: every part but the last
 RECOMMENDED_PART_BYTES = 100_000_000
 

@@ -16,6 +16,10 @@ class Params:
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
 
+    def names(self) -> list[str]:
+        """The names of all parameters that were sent."""
+        return list(self._values)
+
     def has(self, name: str) -> bool:
         """Whether the parameter is there and not null."""
         return self._values.get(name) is not None

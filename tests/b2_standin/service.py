@@ -19,6 +19,7 @@ from .large_files import LargeFiles
 from .lifecycle import Lifecycle
 from .shaping import Link, Shaper
 from .stats import Stats
+from .upload_tokens import UploadTokens
 from .versions import Versions
 
 
@@ -40,6 +41,7 @@ class Service:
         self.faults = Faults()
         self.shaper = Shaper()
         self.stats = Stats()
+        self.upload_tokens = UploadTokens()
 
     def wipe(self) -> None:
         """Be as new: no buckets, files, keys, faults; real time; the master key stays."""

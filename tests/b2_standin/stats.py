@@ -9,8 +9,6 @@ import threading
 from collections import Counter
 from typing import Any
 
-FILES_PER_BILLED_LISTING = 1000
-
 # Backblaze's "transactions" price list; a call that isn't listed here is class A (free).
 _CLASS_B = {"b2_download_file_by_id", "b2_download_file_by_name", "b2_get_file_info"}
 _CLASS_C = {

@@ -11,29 +11,22 @@ import re
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any, Callable
-from urllib.parse import quote, unquote_plus
 
 from .accounts import Key, Token, require
 from .bodies import CHUNK_BYTES, Segment, slice_segments
 from .buckets import Bucket
 from .copying import parse_range
-from .errors import bad_request, not_found, unauthorized
+from .errors import bad_auth_token, bad_request, not_found, unauthorized
 from .large_files import Part, check_part_number, part_answer
+from .names import INFO_AS_HEADER, check_name, decode, encode
 from .service import Service
-from .versions import Attributes, Version, check_name, version_answer
+from .versions import Attributes, Version, check_lock_rights, version_answer
 from .wire import Meter, RequestBody
 
 _INFO_PREFIX = "x-bz-info-"
 _SHA1_HEX = re.compile(r"[0-9a-fA-F]{40}\Z")
 _SHA1_HEX_BYTES = 40
-# File infos that come back as the HTTP header of that meaning.
-_INFO_AS_HEADER = {
-    "b2-cache-control": "Cache-Control",
-    "b2-content-disposition": "Content-Disposition",
-    "b2-content-encoding": "Content-Encoding",
-    "b2-content-language": "Content-Language",
-    "b2-expires": "Expires",
-}
+FILE_BYTES_MAX = 5_000_000_000  # documented: a file or a part has up to 5 billion bytes
 
 
 @dataclass(frozen=True)
@@ -52,14 +45,16 @@ def upload_file(
     body: RequestBody,
     meter: Meter,
     api_version: int,
+    bucket_id: str,
 ) -> dict[str, Any]:
-    """b2_upload_file: the body becomes a new version."""
-    if token.bucket_id is None:
-        raise LookupError("an upload token without a bucket")
-    bucket = service.buckets.get(token.bucket_id)
+    """b2_upload_file: the body becomes a new version, in the bucket of the URL and the token."""
+    if token.bucket_id != bucket_id:
+        raise bad_auth_token()
+    bucket = service.buckets.get(bucket_id)
     attributes = _attributes(headers)
     check_name(attributes.name)
-    require(token.key, "writeFiles", bucket.bucket_id, attributes.name)
+    require(token.key, "writeFiles", bucket_id, attributes.name)
+    check_lock_rights(token.key, bucket, attributes)
 
     def record(size: int, sha1: str, segments: list[Segment]) -> Version:
         return service.versions.add(bucket, attributes, size, sha1, segments)
@@ -69,9 +64,14 @@ def upload_file(
 
 
 def upload_part(
-    service: Service, token: Token, headers: Message[str, str], body: RequestBody, meter: Meter
+    service: Service,
+    token: Token,
+    headers: Message[str, str],
+    body: RequestBody,
+    meter: Meter,
+    file_id: str,
 ) -> dict[str, Any]:
-    """b2_upload_part: the body becomes a part of an unfinished large file."""
+    """b2_upload_part: the body becomes a part of the unfinished large file of URL and token."""
     number = headers.get("X-Bz-Part-Number", "")
     if not number.isdigit():
         raise bad_request("X-Bz-Part-Number is missing or not a number")
@@ -79,7 +79,9 @@ def upload_part(
     version = None if token.file_seq is None else service.versions.by_seq(token.file_seq)
     if version is None:
         raise bad_request("No active upload for this URL")
-    file_id = service.large_files.unfinished(version.file_id).file_id
+    if version.file_id != file_id:
+        raise bad_auth_token()
+    service.large_files.unfinished(file_id)
 
     def record(size: int, sha1: str, segments: list[Segment]) -> Part:
         part = Part(int(number), size, sha1, service.clock.now_ms())
@@ -110,6 +112,8 @@ def _receive(
     size = body.length - (_SHA1_HEX_BYTES if is_trailing else 0)
     if size < 0:
         raise bad_request("the body is shorter than the SHA-1 at its end")
+    if size > FILE_BYTES_MAX:
+        raise bad_request(f"the body is larger than {FILE_BYTES_MAX} bytes")
     name, stream = service.bodies.create()
     try:
         digest = hashlib.sha1()
@@ -146,6 +150,9 @@ def _attributes(headers: Message[str, str]) -> Attributes:
     encoded_name = headers.get("X-Bz-File-Name")
     if not encoded_name:
         raise bad_request("Missing header: X-Bz-File-Name")
+    content_type = headers.get("Content-Type")
+    if not content_type:
+        raise bad_request("Missing header: Content-Type")
     if "X-Bz-Server-Side-Encryption-Customer-Algorithm" in headers:
         raise bad_request("SSE-C is not supported by this stand-in")
     algorithm = headers.get("X-Bz-Server-Side-Encryption")
@@ -153,7 +160,7 @@ def _attributes(headers: Message[str, str]) -> Attributes:
     custom = headers.get("X-Bz-Custom-Upload-Timestamp")
     return Attributes(
         name=decode(encoded_name),
-        content_type=headers.get("Content-Type") or "b2/x-auto",
+        content_type=content_type,
         info={
             header.lower()[len(_INFO_PREFIX) :]: decode(value)
             for header, value in headers.items()
@@ -179,14 +186,6 @@ def _number(header: str, text: str) -> int:
     return int(text)
 
 
-def decode(text: str) -> str:
-    """B2's string encoding: percent-encoded UTF-8, where "+" may stand for a space."""
-    try:
-        return unquote_plus(text, errors="strict")
-    except UnicodeDecodeError as error:
-        raise bad_request("a name or value isn't percent-encoded UTF-8") from error
-
-
 def download_by_name(
     service: Service, authorization: str | None, bucket_name: str, name: str, range_: str | None
 ) -> Download:
@@ -194,7 +193,7 @@ def download_by_name(
     bucket = service.buckets.by_name(bucket_name)
     if bucket is None:
         raise not_found(f"Bucket does not exist: {bucket_name}")
-    key = _reader(service, authorization, bucket, name)
+    key = _reader(service, authorization, bucket, name, "account", "download")
     version = service.versions.latest(bucket.bucket_id, name)
     if version is None or version.action != "upload":
         raise not_found(f"File with such name does not exist: {name}")
@@ -207,17 +206,20 @@ def download_by_id(
     """b2_download_file_by_id: any finished version."""
     version = service.versions.get(file_id)
     bucket = service.buckets.get(version.bucket_id)
-    key = _reader(service, authorization, bucket, version.name)
+    # A token of b2_get_download_authorization is good for downloads by name only.
+    key = _reader(service, authorization, bucket, version.name, "account")
     if version.action != "upload":
         raise not_found(f"not an uploaded file: {file_id}")
     return _download(service, version, key, range_)
 
 
-def _reader(service: Service, authorization: str | None, bucket: Bucket, name: str) -> Key | None:
+def _reader(
+    service: Service, authorization: str | None, bucket: Bucket, name: str, *kinds: str
+) -> Key | None:
     """The key that may read the file, None for the public; raises 401 otherwise."""
     if bucket.type == "allPublic" and authorization is None:
         return None
-    token = service.accounts.check_token(authorization, "account", "download")
+    token = service.accounts.check_token(authorization, *kinds)
     if token.kind == "account":
         require(token.key, "readFiles", bucket.bucket_id, name)
     elif token.bucket_id != bucket.bucket_id or not name.startswith(token.name_prefix or ""):
@@ -240,7 +242,7 @@ def _download(service: Service, version: Version, key: Key | None, range_: str |
     if version.encryption:
         headers["X-Bz-Server-Side-Encryption"] = "AES256"
     for name, value in version.info_map().items():
-        header = _INFO_AS_HEADER.get(name.lower())
+        header = INFO_AS_HEADER.get(name)
         headers[header or f"X-Bz-Info-{name}"] = value if header else encode(value)
     headers.update(_lock_headers(version, key))
     if range_ is None:
@@ -275,8 +277,3 @@ def _lock_headers(version: Version, key: Key | None) -> dict[str, str]:
     if hidden:
         headers["X-Bz-Client-Unauthorized-To-Read"] = ",".join(hidden)
     return headers
-
-
-def encode(text: str) -> str:
-    """B2's string encoding of a name or value."""
-    return quote(text, safe="._-/~!$'()*;=:@")

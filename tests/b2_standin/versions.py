@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .accounts import Key
+from .accounts import Key, require
 from .bodies import WHOLE_FILE, Bodies, Segment
-from .buckets import Bucket
+from .buckets import RETENTION_MODES, Bucket
 from .clock import DAY_MS, Clock
 from .database import Database
 from .errors import B2Error, bad_request, file_not_present, not_found
+from .names import (
+    HEADER_BYTES_MAX,
+    HEADER_BYTES_MAX_ENCRYPTED_OR_LOCKED,
+    check_name,
+    checked_info,
+)
 
-NAME_BYTES_MAX = 1024
-SEGMENT_BYTES_MAX = 250
-INFO_ENTRIES_MAX = 10
 COLUMNS = (
     "seq, bucket_id, name, minus_ms, action, size, sha1, content_type, info, encryption,"
     " retention, legal_hold"
@@ -30,7 +33,6 @@ _FILE_ID = re.compile(
     r"4_z(?P<bucket>[0-9a-f]{24})_f(?P<seq>[0-9a-f]{16})_d\d{8}_m\d{6}_c001_v0001000_t0000"
     r"_u(?P<ms>\d{14})\Z"
 )
-_INFO_NAME = re.compile(r"[A-Za-z0-9._~!#$%^&*'|+`-]{1,50}\Z")
 
 
 class Version(NamedTuple):
@@ -133,11 +135,16 @@ class Versions:
     ) -> Version:
         """Record a version without bytes (a started large file)."""
         check_name(attributes.name)
-        if len(attributes.info) > INFO_ENTRIES_MAX:
-            raise bad_request(f"more than {INFO_ENTRIES_MAX} file info entries")
-        for info_name in attributes.info:
-            if not _INFO_NAME.match(info_name):
-                raise bad_request(f"illegal file info name: {info_name}")
+        encryption = attributes.encryption or (
+            bucket.encryption if bucket.encryption["mode"] else None
+        )
+        info = checked_info(
+            attributes.name,
+            attributes.info,
+            HEADER_BYTES_MAX_ENCRYPTED_OR_LOCKED
+            if encryption or bucket.lock_enabled
+            else HEADER_BYTES_MAX,
+        )
         uploaded_ms = attributes.custom_timestamp_ms or self._clock.now_ms()
         return self._insert(
             bucket.bucket_id,
@@ -147,10 +154,8 @@ class Versions:
             size,
             sha1,
             _content_type(attributes.content_type),
-            json.dumps(attributes.info),
-            _json(
-                attributes.encryption or (bucket.encryption if bucket.encryption["mode"] else None)
-            ),
+            json.dumps(info),
+            _json(encryption),
             _json(attributes.retention or self._default_retention(bucket, uploaded_ms)),
             attributes.legal_hold,
         )
@@ -252,17 +257,19 @@ def parse_file_id(file_id: str) -> tuple[str, int, int]:
     return match["bucket"], int(match["seq"], 16), int(match["ms"])
 
 
-def check_name(name: str) -> None:
-    """400 bad_request for a name that breaks B2's documented rules for file names."""
-    encoded = name.encode()
-    if not 1 <= len(encoded) <= NAME_BYTES_MAX:
-        raise bad_request(f"File names must be 1 to {NAME_BYTES_MAX} bytes of UTF-8")
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise bad_request("File names must not contain control characters")
-    if name.startswith("/") or name.endswith("/") or "//" in name:
-        raise bad_request('File names must not start or end with "/", or contain "//"')
-    if max(len(segment) for segment in encoded.split(b"/")) > SEGMENT_BYTES_MAX:
-        raise bad_request(f"File name segment too long (maximum {SEGMENT_BYTES_MAX} bytes)")
+def check_lock_rights(key: Key, bucket: Bucket, attributes: Attributes) -> None:
+    """Refuse a retention or legal hold that the bucket or the key doesn't allow."""
+    mode = (attributes.retention or {}).get("mode")
+    if mode not in (None, *RETENTION_MODES):
+        raise bad_request(f"Invalid fileRetention mode: {mode}")
+    for value, capability in (
+        (mode, "writeFileRetentions"),
+        (attributes.legal_hold, "writeFileLegalHolds"),
+    ):
+        if value is not None:
+            require(key, capability, bucket.bucket_id, attributes.name)
+            if not bucket.lock_enabled:
+                raise bad_request("the bucket does not have file lock enabled")
 
 
 def version_answer(version: Version, account_id: str, key: Key, api_version: int) -> dict[str, Any]:

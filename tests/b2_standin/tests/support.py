@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.client
+import json
 import os
 import random
 import shutil
@@ -140,3 +143,24 @@ def contents(bucket: Any, name: str) -> bytes:
     target = BytesIO()
     bucket.download_file_by_name(name).save(target)
     return target.getvalue()
+
+
+class Http:
+    """Plain HTTP over one connection, for what the clients don't show."""
+
+    def __init__(self, b2: StandIn) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", b2.port, timeout=30)
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, Any], http.client.HTTPResponse]:
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, path, data, named)
+        response = self.connection.getresponse()
+        return response.status, json.loads(response.read() or b"{}"), response
+
+
+def basic(b2: StandIn) -> str:
+    """The master key as an Authorization header."""
+    return "Basic " + base64.b64encode(":".join(b2.master_key).encode()).decode()

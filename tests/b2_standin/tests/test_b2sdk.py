@@ -63,6 +63,7 @@ def test_bucket_settings_are_kept_and_changed(b2: StandIn) -> None:
         ([{"fileNamePrefix": "a/", "daysFromHidingToDeleting": 0}], "must be positive"),
         ([{"daysFromHidingToDeleting": 1}], "needs a fileNamePrefix"),
         ([{"fileNamePrefix": "a/", "daysFromNowToThen": 1}], "unknown field"),
+        ([{"fileNamePrefix": "a/", "daysFromHidingToDeleting": None}], "at least one"),
         (
             [
                 {"fileNamePrefix": "a/", "daysFromHidingToDeleting": 1},

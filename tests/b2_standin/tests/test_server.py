@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import http.client
 import json
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +19,10 @@ from b2_standin.service import Service
 from b2_standin.tests.support import (
     BUCKET,
     MIB,
+    Http,
     Rclone,
     b2_api,
+    basic,
     contents,
     make_tree,
     versions,
@@ -133,26 +133,6 @@ def test_200_000_names_are_listed_in_pages(b2: StandIn, rclone: Rclone) -> None:
     in_folder = list(bucket.ls("folder-001", recursive=True, fetch_count=10_000))
     assert len(in_folder) == 1000
     assert b2.stats()["calls"]["b2_list_file_names"] == 1
-
-
-class Http:
-    """Plain HTTP over one connection, for what the clients don't show."""
-
-    def __init__(self, b2: StandIn) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", b2.port, timeout=30)
-
-    def __call__(
-        self, method: str, path: str, body: Any = None, **headers: str
-    ) -> tuple[int, dict[str, Any], http.client.HTTPResponse]:
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.connection.request(method, path, data, named)
-        response = self.connection.getresponse()
-        return response.status, json.loads(response.read() or b"{}"), response
-
-
-def basic(b2: StandIn) -> str:
-    return "Basic " + base64.b64encode(":".join(b2.master_key).encode()).decode()
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
