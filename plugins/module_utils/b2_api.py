@@ -38,6 +38,7 @@ UNFINISHED_PER_CALL = 100
 # An answer with 1,000 names is about 0.7 MB. More than this is not B2.
 ANSWER_BYTES_MAX = 16 * 1024**2
 
+HTTP_BAD_REQUEST = 400
 _RETRIED_STATUS = (408, 429, 500, 502, 503, 504)
 
 
@@ -204,8 +205,20 @@ class B2Client:
         """
         # Listed to the end first: cancelling while listing would shift the pages.
         unfinished = list(self.list_unfinished_large_files(bucket, prefix))
+        refused: Dict[str, B2Error] = {}
         for version in unfinished:
-            self.cancel_large_file(version.file_id)
+            try:
+                self.cancel_large_file(version.file_id)
+            except B2Error as error:
+                if error.status != HTTP_BAD_REQUEST:
+                    raise
+                # B2 answers so when it is gone: a first answer was lost, or a lifecycle rule
+                # was quicker. The code is the one of every bad request: the list tells.
+                refused[version.file_id] = error
+        if refused:
+            for version in self.list_unfinished_large_files(bucket, prefix):
+                if version.file_id in refused:
+                    raise refused[version.file_id]
         return [version.name for version in unfinished]
 
     def call(self, name: str, parameters: Mapping[str, Any]) -> Dict[str, Any]:

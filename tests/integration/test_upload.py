@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from b2_standin.client import StandIn
+from b2_standin.tests.support import b2_api
 
-from .night_host import BUCKET, NightHost, differences, mounted_ssd
+from .night_host import BUCKET, PREFIX, NightHost, differences, mounted_ssd
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -145,6 +146,29 @@ def test_an_upload_that_fails_in_part_is_finished_by_a_comparison(host: NightHos
     record = host.program("run", "--json")
     assert record.returncode in (0, 1)
     assert host.night()["outcome"] == "ok"
+    assert_bucket_is_staging(host)
+
+
+def test_calls_that_were_done_and_whose_answers_were_lost_cost_no_night(host: NightHost) -> None:
+    host.night()
+    change_some(host, 1)
+    time.sleep(1.1)
+    api = b2_api(host.stand_in)
+    bucket = api.get_bucket_by_name(BUCKET)
+    for name in ("one", "two"):
+        api.session.start_large_file(bucket.id_, f"{PREFIX}/{name}", "b2/x-auto", {})
+    for call in (
+        "b2_authorize_account",
+        "b2_list_unfinished_large_files",
+        "b2_cancel_large_file",
+        "b2_upload_file",
+        "b2_hide_file",
+    ):
+        host.stand_in.fault("lost_response", call)
+    sent = host.night()["upload"]
+    assert (sent["files"], sent["hidden"]) == (5, 3)
+    assert all(rule["fired"] for rule in host.stand_in.faults())
+    assert "start" not in {version["action"] for version in host.stand_in.files(BUCKET)}
     assert_bucket_is_staging(host)
 
 

@@ -259,6 +259,24 @@ def test_cancels_every_unfinished_file_after_listing_them(server: Script) -> Non
     ]
 
 
+@pytest.mark.parametrize("left", [[], [{"fileName": "y", "fileId": "2"}]])
+def test_what_is_gone_when_it_is_cancelled_is_no_error(
+    server: Script, left: List[Dict[str, str]]
+) -> None:
+    server.authorize()
+    both = [{"fileName": "x", "fileId": "1"}, {"fileName": "y", "fileId": "2"}]
+    server.add("b2_list_unfinished_large_files", 200, {"files": both, "nextFileId": None})
+    server.add("b2_list_unfinished_large_files", 200, {"files": left, "nextFileId": None})
+    server.add("b2_cancel_large_file", 200, {})
+    gone = {"status": 400, "code": "bad_request", "message": "No active upload for: 2"}
+    server.add("b2_cancel_large_file", 400, gone)
+    if left:
+        with pytest.raises(B2Error, match="No active upload"):
+            client(server).cancel_unfinished("mine", "potato/")
+    else:
+        assert client(server).cancel_unfinished("mine", "potato/") == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"hello", b"[]", b"{}", b'{"apiInfo": {"storageApi": null}}']
 )
