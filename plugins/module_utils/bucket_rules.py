@@ -4,7 +4,8 @@
 """What a bucket's settings must become so that it keeps the history that restores need.
 
 Pure: settings in, settings out. Nothing that protects more than was asked for is taken back
-unless somebody says so.
+unless somebody says so. B2 refuses two rules that cover the same file, and a rule that does nothing
+(https://www.backblaze.com/docs/cloud-storage-lifecycle-rules).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .errors import BackupError
 
 PREFIX = "fileNamePrefix"
 HIDE = "daysFromUploadingToHiding"
@@ -57,20 +60,22 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the settings become; *kept* says in words what was stronger and stays, *warnings*
-    what this rule can't mend."""
+    """What the settings become; *kept* says in words what was stronger and stays."""
 
     settings: Settings
     kept: Tuple[str, ...]
-    warnings: Tuple[str, ...]
 
 
 def plan(now: Optional[Settings], wanted: Wanted, allow_weaker: bool = False) -> Plan:
-    """The settings that the bucket must get; *now* is None for a bucket that is not there."""
+    """The settings that the bucket must get; *now* is None for a bucket that is not there.
+
+    Raises :class:`BackupError` when another rule of the bucket covers some of the same files.
+    """
     kept: List[str] = []
     before = now or Settings()
     rule = _rule(_find(before.rules, wanted.prefix), wanted, allow_weaker, kept)
     others = [one for one in before.rules if one[PREFIX] != wanted.prefix]
+    _check_overlap(others, wanted.prefix)
     rules = sorted([*others, rule], key=lambda one: str(one[PREFIX]))
     same = sorted(map(_normal, before.rules), key=lambda one: str(one[PREFIX])) == [
         _normal(one) for one in rules
@@ -85,7 +90,7 @@ def plan(now: Optional[Settings], wanted: Wanted, allow_weaker: bool = False) ->
         lock_mode=lock_mode,
         lock_days=lock_days,
     )
-    return Plan(settings, tuple(kept), tuple(_warnings(others, wanted)))
+    return Plan(settings, tuple(kept))
 
 
 def _find(rules: Tuple[Mapping[str, Any], ...], prefix: str) -> Optional[Mapping[str, Any]]:
@@ -102,7 +107,7 @@ def _rule(
     days: Optional[int] = wanted.history_days
     if old is not None and not allow_weaker:
         had = old.get(DELETE)
-        if had is None and old.get(CANCEL) is not None:
+        if had is None:
             kept.append("old versions are kept for ever; allow_weaker limits them")
             days = None
         elif had is not None and had > wanted.history_days:
@@ -129,15 +134,13 @@ def _retention(
     return now.lock_mode, max(now.lock_days, wanted.lock_days)
 
 
-def _warnings(others: List[Mapping[str, Any]], wanted: Wanted) -> List[str]:
-    warnings = []
+def _check_overlap(others: List[Mapping[str, Any]], prefix: str) -> None:
     for rule in others:
-        if not str(rule[PREFIX]).startswith(wanted.prefix):
-            continue
-        name = f"the lifecycle rule for '{rule[PREFIX]}'"
-        if rule.get(HIDE) is not None:
-            warnings.append(f"{name} hides current files after {rule[HIDE]} days")
-        days = rule.get(DELETE)
-        if days is not None and days < wanted.history_days:
-            warnings.append(f"{name} keeps old versions for {days} days only")
-    return warnings
+        other = str(rule[PREFIX])
+        if other.startswith(prefix) or prefix.startswith(other):
+            raise BackupError(
+                f"the bucket has a lifecycle rule for '{other}', and B2 takes no second one, for "
+                f"'{prefix}', that covers some of the same files",
+                "Remove that rule (the bucket's Lifecycle Settings), or set prefix to names that "
+                "it does not cover",
+            )

@@ -41,7 +41,8 @@ options:
     default: ""
   prefix:
     description: The names that the lifecycle rule covers. Empty is the whole bucket. Rules for
-      other prefixes are left alone.
+      other prefixes are left alone; one that covers some of the same files is refused, as B2
+      refuses it.
     type: str
     default: ""
   history_days:
@@ -136,6 +137,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules impor
     Wanted,
     plan,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 
 try:
     from b2sdk import v2 as b2
@@ -209,8 +211,6 @@ def ensure(api: Any, module: AnsibleModule) -> Dict[str, Any]:
         elif arguments:
             # Somebody else's change in between must not be undone.
             found[0].update(if_revision_is=found[0].revision, **arguments)
-    for warning in planned.warnings:
-        module.warn(warning)
     after = {"name": name, **planned.settings.told()}
     return {
         "changed": not found or bool(arguments),
@@ -285,6 +285,8 @@ def main() -> None:
         module.fail_json(msg=f"B2 can't be asked: {error}")
     try:
         result = ensure(api, module)
+    except BackupError as error:
+        module.fail_json(msg=f"The bucket '{module.params['name']}' stays as it is: {error}")
     except b2.exception.B2Error as error:
         module.fail_json(
             msg=f"B2 refused for the bucket '{module.params['name']}': {error}. The key needs "

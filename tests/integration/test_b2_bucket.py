@@ -133,6 +133,22 @@ def test_what_can_not_be_done_is_named(b2: StandIn, tmp_path: Path, name: str) -
     assert "needs object_lock" in run(b2, tmp_path, name, object_lock_days=5)["msg"]
 
 
+def test_a_rule_for_some_of_the_same_files_is_named_before_anything_changes(
+    b2: StandIn, tmp_path: Path, name: str
+) -> None:
+    b2.make_bucket(
+        name, [{"fileNamePrefix": "photos/", "daysFromHidingToDeleting": 5}], bucketType="allPublic"
+    )
+    before = settings(b2, name)
+    for check in (True, False):
+        failed = run(b2, tmp_path, name, _ansible_check_mode=check)
+        assert "lifecycle rule for 'photos/'" in failed["msg"]
+        assert "set prefix" in failed["msg"]
+    assert settings(b2, name) == before
+    assert run(b2, tmp_path, name, prefix="potato/")["changed"] is True
+    assert len(settings(b2, name)["lifecycleRules"]) == 2
+
+
 def test_the_playbook_makes_the_bucket_once(b2: StandIn, tmp_path: Path, name: str) -> None:
     variables = {
         "lepotato_backup_bucket": name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules import (
     CANCEL,
     DELETE,
@@ -14,6 +16,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules impor
     Wanted,
     plan,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 
 WANTED = Wanted(history_days=30, cancel_days=1)
 RULE = {PREFIX: "", HIDE: None, DELETE: 30, CANCEL: 1}
@@ -60,14 +63,29 @@ def test_a_rule_that_hides_current_files_is_taken_away() -> None:
     assert plan(Settings(rules=(rule(**{HIDE: 10}),)), WANTED).settings.rules == (RULE,)
 
 
-def test_other_rules_are_left_alone_and_told_of() -> None:
-    other = {PREFIX: "potato/", HIDE: 5, DELETE: 3, CANCEL: None}
-    planned = plan(Settings(rules=(other,)), WANTED)
-    assert planned.settings.rules == (RULE, other)
-    assert planned.warnings == (
-        "the lifecycle rule for 'potato/' hides current files after 5 days",
-        "the lifecycle rule for 'potato/' keeps old versions for 3 days only",
-    )
+def test_a_rule_that_never_deletes_is_not_given_an_end() -> None:
+    hides = Settings(rules=({PREFIX: "", HIDE: 10, DELETE: None, CANCEL: None},))
+    planned = plan(hides, WANTED)
+    assert planned.settings.rules == (rule(**{DELETE: None}),)
+    assert "for ever" in planned.kept[0]
+    assert plan(hides, WANTED, allow_weaker=True).settings.rules == (RULE,)
+
+
+def test_rules_for_other_files_are_left_alone() -> None:
+    other = {PREFIX: "photos/", HIDE: 5, DELETE: 3, CANCEL: None}
+    wanted = Wanted(history_days=30, cancel_days=1, prefix="potato/")
+    planned = plan(Settings(rules=(other,)), wanted)
+    assert planned.settings.rules == (other, rule(**{PREFIX: "potato/"}))
+
+
+@pytest.mark.parametrize(
+    ("other", "prefix"), [("potato/", ""), ("", "potato/"), ("potato/a", "potato/")]
+)
+def test_a_rule_for_some_of_the_same_files_is_named(other: str, prefix: str) -> None:
+    wanted = Wanted(history_days=30, cancel_days=1, prefix=prefix)
+    with pytest.raises(BackupError, match=f"lifecycle rule for '{other}'") as caught:
+        plan(Settings(rules=(rule(**{PREFIX: other}),)), wanted)
+    assert "set prefix" in caught.value.hint
 
 
 def test_encryption_and_locks_are_never_taken_back() -> None:
