@@ -21,7 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,12 +68,14 @@ class StandIn:
         cls, data_dir: Path | str | None = None, listen: str = "127.0.0.1:0"
     ) -> Iterator[StandIn]:
         """Run a stand-in for a ``with`` block; without a directory, in a temporary one."""
-        with tempfile.TemporaryDirectory(prefix="b2-standin-") as temporary:
-            stand_in = cls(Path(data_dir) if data_dir is not None else Path(temporary), listen)
-            try:
-                yield stand_in
-            finally:
-                stand_in.stop()
+        with ExitStack() as stack:
+            if data_dir is None:
+                # Whose it is, for whoever clears away what a killed run left.
+                prefix = f"b2-standin-{os.getpid()}-"
+                data_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+            stand_in = cls(Path(data_dir), listen)
+            stack.callback(stand_in.stop)
+            yield stand_in
 
     def launch(self) -> None:
         """Start the server (again), on the same port if it ran before; state is kept."""

@@ -19,6 +19,8 @@ from .stage import Log, Stage
 from .tree import copy_collection, tracked_files
 
 PLUGIN_TYPES = ("module", "filter", "lookup", "test", "callback", "connection", "inventory")
+# The oldest that is promised for what runs on a board, and on any machine in a restore.
+OLDEST_PYTHON = "3.9"
 PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # ansible-test makes its environments with this pip and asks for a script of its own
@@ -56,19 +58,30 @@ def _sanity(log: Log) -> str:
 
 
 def _units(log: Log) -> str:
+    """Run them on this Python, and what the board runs on the oldest one where it is at hand."""
+    env = _home(log)
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
     with tempfile.TemporaryDirectory(prefix="lpb-units-") as scratch:
         tree = copy_collection(Path(scratch))
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        output = log.call(
-            *("ansible-test", "units", "--venv", "--python", version, "--color", "no"),
-            cwd=tree,
-            env=_home(log),
-        )
+        told = [_units_on(log, own, tree, env)]
+        if (Path(env["PATH"].split(os.pathsep)[0]) / f"python{OLDEST_PYTHON}").exists():
+            told.append(_units_on(log, OLDEST_PYTHON, tree, env))
+        else:
+            told.append(f"no Python {OLDEST_PYTHON} here")
+    return "; ".join(told)
+
+
+def _units_on(log: Log, version: str, tree: Path, env: dict[str, str]) -> str:
+    output = log.call(
+        *("ansible-test", "units", "--venv", "--python", version, "--color", "no"),
+        cwd=tree,
+        env=env,
+    )
     # One run of pytest for the modules, one for module_utils, one for the controller's plugins.
     counted = [line.strip(" =") for line in output.splitlines() if " passed in " in line]
     if not counted:
-        raise ToolError(f"no test ran, log in {log.path}")
-    return "; ".join(counted)
+        raise ToolError(f"no test ran on Python {version}, log in {log.path}")
+    return f"Python {version}: {', '.join(counted)}"
 
 
 def _home(log: Log) -> dict[str, str]:
