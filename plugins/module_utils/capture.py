@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .capture_copy import copy_source
 from .capture_group import (
@@ -30,9 +30,10 @@ from .config import Config, Source
 from .container_sequence import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
 from .docker_api import DockerClient, DockerError
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
-from .errors import BackupError, Interrupted
+from .errors import BackupError
 from .journal import Journal
 from .manifest import CARRIER_DIRECTORY
+from .progress import human_bytes
 from .rsync import RsyncStats
 from .runner import Runner
 from .staged_paths import prune_unlisted
@@ -79,6 +80,40 @@ class CaptureResult:
     def down_seconds(self) -> Dict[str, float]:
         """Seconds each container was down."""
         return {name: down for group in self.groups for name, down in group.down_seconds.items()}
+
+    @property
+    def copied(self) -> RsyncStats:
+        """The first hot pass over all trees together."""
+        total = RsyncStats()
+        for stats in self.trees.values():
+            total = total.plus(stats)
+        return total
+
+    def told(self) -> Dict[str, Any]:
+        """What the capture did, for the run record; times in seconds."""
+        return {
+            "trees": {
+                tree: {"files": stats.files_transferred, "bytes": stats.bytes_transferred}
+                for tree, stats in self.trees.items()
+            },
+            "groups": [
+                {
+                    "name": group.name,
+                    "stopped": list(group.stop_order),
+                    "started": list(group.start_order),
+                    "down_seconds": {
+                        name: round(seconds, 2) for name, seconds in group.down_seconds.items()
+                    },
+                    "cold_files": group.cold.files_transferred,
+                    "cold_bytes": group.cold.bytes_transferred,
+                    "from_snapshot": group.from_snapshot,
+                    "error": group.error,
+                }
+                for group in self.groups
+            ],
+            "kept_running": dict(self.kept),
+            "not_back": list(self.not_back),
+        }
 
 
 def run_capture(
@@ -146,8 +181,6 @@ class _Capture:
                 self.not_back += captured.not_back
                 if captured.error:
                     failed[group.name] = captured.error
-        except Interrupted:
-            raise
         except BackupError as error:
             failed[DUMPS_TREE] = str(error)
         self._last_look(self.docker, plan)
@@ -173,12 +206,14 @@ class _Capture:
         present = {source.tree: self._present(source) for source in self.config.sources}
         if not self.dry_run:
             settle_writes()
-            for path in prune_unlisted(
-                self.config.paths.daily,
-                {source.tree: source.paths for source in self.config.sources},
-                (DUMPS_TREE, os.fsdecode(CARRIER_DIRECTORY)),
-            ):
-                self.journal.info(f"removed {path} from staging: it is not a source any more")
+        removed = "would remove" if self.dry_run else "removed"
+        for path in prune_unlisted(
+            self.config.paths.daily,
+            {source.tree: source.paths for source in self.config.sources},
+            (DUMPS_TREE, os.fsdecode(CARRIER_DIRECTORY)),
+            dry_run=self.dry_run,
+        ):
+            self.journal.info(f"{removed} {path} from staging: it is not a source any more")
         for source in self.config.sources:
             if not present[source.tree]:
                 continue
@@ -192,10 +227,15 @@ class _Capture:
                 dry_run=self.dry_run,
             )
             self.trees[source.tree] = stats
-            self.journal.info(
-                f"{source.tree}: {stats.files_transferred} of {stats.files} files, "
-                f"{stats.bytes_transferred} bytes copied hot"
-            )
+            self._tell_hot(source.tree, stats)
+
+    def _tell_hot(self, tree: str, stats: RsyncStats) -> None:
+        copied, removed = ("would copy", "remove") if self.dry_run else ("copied", "removed")
+        gone = f", and {removed} {stats.files_deleted} from staging" if stats.files_deleted else ""
+        self.journal.info(
+            f"{tree}: {copied} {stats.files_transferred} of {stats.files_regular} files, "
+            f"{human_bytes(stats.bytes_transferred)}{gone}, while services run"
+        )
 
     def _present(self, source: Source) -> Tuple[str, ...]:
         found = tuple(path for path in source.paths if os.path.lexists(path))

@@ -32,7 +32,7 @@ from .container_sequence import (
 )
 from .docker_api import DockerClient
 from .dumps import DumpResult, make_dump
-from .errors import BackupError, Interrupted
+from .errors import BackupError
 from .journal import Journal
 from .rsync import RsyncStats
 from .runner import Runner
@@ -142,8 +142,6 @@ class _GroupCapture:
             dumps = make_dumps(self.docker, group.dumps, self.config.paths.staging, self.journal)
             hot, marks = self._hot(all_hot_began_ns)
             can_snapshot = self._prepare_snapshots()
-        except Interrupted:
-            raise
         except (BackupError, OSError) as error:
             self.journal.warning(f"group {group.name} was not stopped: {error}")
             return dataclasses.replace(result, error=str(error))
@@ -214,8 +212,6 @@ class _GroupCapture:
                 self._copy_while_down(done, marks, can_snapshot, shield)
                 for warning in check_stayed_down(self.docker, entries, timeouts, limit_seconds):
                     self._warn(warning)
-            except Interrupted:
-                raise
             except BackupError as error:
                 done.failure = str(error)
                 self.journal.warning(f"group {self.group.name}: {done.failure}")
@@ -262,8 +258,6 @@ class _GroupCapture:
         try:
             self._prepare(frozen, marks)
             done.copied = done.copied.plus(self._copy(frozen, hot=False, from_snapshots=True))
-        except Interrupted:
-            raise
         except BackupError as error:
             done.failure = str(error)
             self.journal.warning(f"group {self.group.name}: {done.failure}")

@@ -17,13 +17,13 @@ from .container_select import (
     Kept,
     PlannedDump,
     Selection,
-    is_below,
     named_value,
     own_container_id,
     select,
     stop_timeout_seconds,
 )
 from .docker_api import DockerClient
+from .paths import is_below
 from .stopped_set import StoppedEntry, boot_id
 
 # The engine may be this much late with the kill at the end of a container's stop time-out.

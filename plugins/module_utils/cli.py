@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from . import commands_night, commands_points, commands_restore, commands_stack
 from .config import CONFIG_PATH
-from .errors import EXIT_FAILED, BackupError
+from .errors import EXIT_FAILED, BackupError, Interrupted
 from .guardian import called_as
 from .restore_ask import SECOND
 from .signals import signals_raise
@@ -29,7 +29,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         with signals_raise():
             code: int = arguments.function(arguments)
             return code
-    except BackupError as error:
+    except (BackupError, Interrupted) as error:
         sys.stderr.write(f"lepotato-backup: {error}\n")
         return error.exit_code
     except OSError as error:

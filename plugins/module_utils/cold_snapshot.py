@@ -21,10 +21,10 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import btrfs
 from .config import Config
-from .container_select import is_below
 from .errors import BackupError
 from .journal import Journal
 from .mounts import Mount, mount_holding, read_mounts
+from .paths import is_below
 from .rsync import COLD_SNAPSHOTS_NAME
 from .runner import Runner
 

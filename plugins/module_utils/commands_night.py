@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import logging
 import os
 import sys
@@ -27,9 +27,17 @@ from .mounts import read_mounts
 from .night import Night, NightOptions
 from .night_cost import cost_lines, cost_told
 from .progress import ProgressBar, human_bytes, human_seconds
-from .record import RunRecord, Stopwatch, begin_record, close_killed_records, store_record
+from .record import (
+    RunRecord,
+    Stopwatch,
+    begin_record,
+    close_killed_records,
+    read_last_record,
+    store_record,
+)
 from .restore_in_place import recover_all
 from .runner import SubprocessRunner
+from .shield import shielded
 from .staging_area import require_ssd
 from .state_files import StateFiles
 
@@ -63,17 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
                     log.step("recover")
                     _tell_recovered(recover_all(config, log), log)
                 _close_killed(config, log)
-                begin_record(config.paths.state, record)
+                # What can't be kept now can't be kept at the end, which tells it.
+                with contextlib.suppress(OSError):
+                    begin_record(config.paths.state, record)
             Night(config, SubprocessRunner(), log, options, record).run()
         except BaseException as caught:
             error = caught
             raise
         finally:
-            record.finish(error, log.warnings, log.current_step)
-            _tell_ending(record, log)
-            if not record.dry_run:
-                store_record(config.paths.state, record)
-            log.close()
+            # A second signal must not cost the record.
+            with shielded():
+                _finish(config, record, log, error)
+                _tell_ending(record, log)
+                log.close()
     if arguments.json:
         answer(record.to_json())
     return record.exit_code
@@ -139,14 +149,7 @@ def containers(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """Tell how the last run ended; the exit code is that of the run."""
     config = load_config(arguments.config)
-    path = StateFiles(config.paths.state).last_run
-    try:
-        with open(path, encoding="utf-8") as stream:
-            record = json.load(stream)
-    except FileNotFoundError:
-        raise BackupError(
-            "no run has ended on this host yet", "Run backup-to-b2.sh, or wait for the night"
-        ) from None
+    record = read_last_record(config.paths.state)
     # With today's prices; the calls are those of the run.
     cost = cost_told(config.cost, read_cost(StateFiles(config.paths.state).cost))
     record["cost"] = {**cost, "calls": record.get("cost", {}).get("calls")}
@@ -190,8 +193,12 @@ def _tell_recovered(result: RecoverResult, log: RunLog) -> None:
 
 
 def _close_killed(config: Config, log: RunLog) -> None:
-    for identifier in close_killed_records(config.paths.state):
-        log.info(f"run {identifier} was killed before it ended")
+    try:
+        for identifier in close_killed_records(config.paths.state):
+            log.info(f"run {identifier} was killed before it ended")
+    except OSError as error:
+        # Containers are what counts: a full disk must not end a recovery with a failure.
+        log.warning(f"the record of a killed run can't be closed: {error}")
 
 
 def recover_command(arguments: argparse.Namespace) -> List[str]:
@@ -229,6 +236,18 @@ def _handlers(config: Config, arguments: argparse.Namespace) -> List[logging.Han
             handlers.append(syslog)
         sys.stderr.write(f"the log {config.paths.log} can't be written: {error}\n")
     return handlers
+
+
+def _finish(config: Config, record: RunRecord, log: RunLog, error: Optional[BaseException]) -> None:
+    record.finish(error, log.warnings, log.current_step)
+    if record.dry_run:
+        return
+    try:
+        store_record(config.paths.state, record)
+    except OSError as failure:
+        # The night is what it is: only who asks for its record later gets that of another one.
+        log.warning(f"the run record can't be kept: {failure}")
+        record.finish(error, log.warnings, log.current_step)
 
 
 def _tell_ending(record: RunRecord, log: RunLog) -> None:

@@ -22,16 +22,17 @@ from .commands_points import snapshots
 from .commands_replaced import forget, list_replaced
 from .errors import EXIT_OK, EXIT_WARNINGS, ConfigError
 from .logs import RunLog, stream_handler
+from .paths import free_bytes_at, is_below
 from .progress import ProgressBar, human_bytes, human_seconds
 from .restore import (
     WORK_DIRECTORY,
     RestoreResult,
     check_free,
+    check_place,
     check_target,
     fetch_manifest,
     find_point,
     finish_target,
-    free_bytes_at,
     restore_point,
 )
 from .restore_ask import (
@@ -95,6 +96,8 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _check_where(arguments: argparse.Namespace) -> None:
+    if arguments.target == "":
+        raise ConfigError("the target has no name", "Say --target DIR; is a variable empty?")
     chosen = [arguments.target is not None, arguments.in_place, arguments.check]
     if sum(chosen) != 1:
         raise ConfigError(
@@ -127,6 +130,7 @@ def _into_target(
     selected: Selected,
 ) -> int:
     target = os.path.abspath(arguments.target)
+    check_place(target, asked.config.paths.staging)
     resumes = check_target(target, seal, chooser.wish)
     if not resumes:
         check_free(target, seal, selected)
@@ -137,6 +141,7 @@ def _into_target(
         f"{selected.files} files, {human_bytes(selected.bytes)}; "
         f"{human_bytes(free_bytes_at(target))} free there; "
         f"about {human_seconds(expected_seconds(selected))} at 100 Mbit/s",
+        *_sources_around(target, asked),
     )
     log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
     settle_unfinished(asked, log)
@@ -156,6 +161,13 @@ def _into_target(
     _say_restored(arguments, log, result, time.monotonic() - started)
     log.close()
     return EXIT_WARNINGS if log.warnings else EXIT_OK
+
+
+def _sources_around(target: str, asked: Asked) -> Iterator[str]:
+    for source in asked.sources:
+        for path in source.paths:
+            if is_below(os.path.realpath(target), os.path.realpath(path)):
+                yield f"nights will back it up again there: it lies in the source {path}"
 
 
 def _downloaded(arguments: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ from .config import Containers, Dump
 from .container_model import Container
 from .container_order import dependencies
 from .errors import ConfigError
+from .paths import is_below
 
 # The engine mounts files of its own below containers/ID/ into every container.
 _OWN_ID = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\b")
@@ -137,11 +138,6 @@ def touches(container: Container, sources: Sequence[str], readers_too: bool = Fa
 def overlap(one: str, other: str) -> bool:
     """Whether one path is the other or lies below it."""
     return is_below(one, other) or is_below(other, one)
-
-
-def is_below(path: str, parent: str) -> bool:
-    """Whether *path* is *parent* or lies below it."""
-    return path == parent or path.startswith(parent.rstrip("/") + "/")
 
 
 def named_value(container: Container, values: Mapping[str, T]) -> Optional[T]:

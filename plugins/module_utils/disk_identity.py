@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .errors import BackupError
 from .mounts import Mount, mount_holding
+from .paths import is_below
 
 BY_UUID_DIRECTORY = "/dev/disk/by-uuid"
 
@@ -201,17 +202,14 @@ class DiskLook:
             {
                 mount.mount_point
                 for mount in self._mounts
-                if _is_inside(mount.mount_point, top)
-                and not _is_inside(mount.mount_point + "/.", outside)
+                if mount.mount_point != top
+                and is_below(mount.mount_point, top)
+                and not is_below(mount.mount_point, outside)
                 and not _DOCKER_VOLUME.search(mount.mount_point)
             }
         )
         disks = [self._holding(point) for point in points]
         return [disk for disk in disks if disk.is_certain]
-
-
-def _is_inside(path: str, directory: str) -> bool:
-    return path.startswith(directory.rstrip("/") + "/")
 
 
 def _uuid_of(mount: Mount, by_uuid_directory: str) -> str:

@@ -48,11 +48,16 @@ class LockHeld(BackupError):
     exit_code = EXIT_LOCKED
 
 
-class Interrupted(BackupError):
-    """A signal asked the program to stop; *signal_number* says which."""
+class Interrupted(BaseException):
+    """A signal asked the program to stop; *signal_number* says which.
+
+    As with KeyboardInterrupt, code that goes on after an error must not go on after this.
+    """
+
+    exit_code = EXIT_FAILED
 
     def __init__(self, signal_number: int, name: str) -> None:
-        super().__init__(f"stopped by {name}", "The next run goes on where this one stopped")
+        super().__init__(f"stopped by {name}. The next run goes on where this one stopped")
         self.signal_number = signal_number
 
 

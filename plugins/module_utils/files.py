@@ -14,9 +14,20 @@ from typing import Any
 def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
     """Replace *path* by *data* with permission bits *mode*; file and directory are synced.
 
-    Raises :class:`OSError` when the directory is missing or full; *path* is then unchanged.
+    Raises :class:`OSError`, which names *path*, when the directory is missing or full; *path* is
+    then unchanged.
     """
     directory = os.path.dirname(path) or "."
+    try:
+        _replace(path, directory, data, mode)
+    except OSError as error:
+        # What write() and fsync() raise names no file, what mkstemp() raises one that nobody knows.
+        error.filename = path
+        raise
+    sync_directory(directory)
+
+
+def _replace(path: str, directory: str, data: bytes, mode: int) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -28,7 +39,6 @@ def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-    sync_directory(directory)
 
 
 def write_json_atomically(path: str, value: Any, mode: int = 0o600) -> None:

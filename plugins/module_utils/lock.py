@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -37,7 +39,7 @@ class RunLock:
         self._descriptor: Optional[int] = None
 
     def __enter__(self) -> RunLock:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open()
         deadline_seconds = time.monotonic() + self.wait_seconds
         while not _taken(descriptor):
             if time.monotonic() < deadline_seconds:
@@ -49,10 +51,21 @@ class RunLock:
                 f"another run (process {holder}) holds {self.path}",
                 "Wait for it to end; nothing was changed",
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+        # Only for people: on a full or read-only disk the recovery must still start containers.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
         self._descriptor = descriptor
         return self
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            # A file that can't be written can be locked all the same.
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def __exit__(
         self,

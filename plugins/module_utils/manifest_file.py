@@ -238,10 +238,17 @@ class ManifestWriter:
         trace: Optional[TracebackType],
     ) -> None:
         if kind is not None:
+            if isinstance(error, OSError) and error.filename is None:
+                # What a full disk raises names no file.
+                error.filename = self._path
             self._discard()
             return
         try:
             self._finish()
+        except OSError as failure:
+            failure.filename = self._path
+            self._discard()
+            raise
         except BaseException:
             self._discard()
             raise

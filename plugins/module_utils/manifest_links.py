@@ -32,7 +32,6 @@ import time
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from .files import write_json_atomically
-from .manifest import ManifestError
 
 # 2**24 bits, 2 MiB a map. File systems number inodes densely, so that half a million files
 # hardly ever share a bit by chance; a shared bit costs one row in the table, no more.
@@ -70,20 +69,15 @@ def link_window(path: str) -> Iterator[None]:
 
 
 def read_link_windows(path: str) -> List[LinkWindow]:
-    """The windows in the file *path*, oldest first; none when there is no such file.
+    """The windows in the file *path*, oldest first.
 
-    Raises :class:`ManifestError` when it holds something else.
+    None when it is missing or damaged: the next walk then reads every staged file once.
     """
     try:
         with open(path, encoding="ascii") as stream:
             return [LinkWindow(int(start), int(end)) for start, end in json.load(stream)]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return []
-    except (ValueError, TypeError) as error:
-        raise ManifestError(
-            f"{path} does not hold link windows ({error})",
-            "Delete it: the next night then reads every staged file once",
-        ) from error
 
 
 class HardLinks:

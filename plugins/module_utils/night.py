@@ -14,15 +14,15 @@ import os
 import posixpath
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .bucket_state import BucketState
-from .capture import CaptureResult, run_capture
+from .capture import run_capture
 from .capture_copy import give_back_partial
 from .clock import Clock
 from .config import Config
-from .errors import BackupError, Interrupted
+from .errors import BackupError
 from .files import write_atomically
 from .logs import RunLog
 from .manifest_carrier import plan_carriers
@@ -30,6 +30,7 @@ from .manifest_links import link_window, read_link_windows
 from .manifest_walk import write_manifest
 from .names import wait_for_names
 from .night_cost import NightCost
+from .night_dry import tell_rest
 from .point_store import PointStore
 from .preflight import (
     TreeSize,
@@ -38,6 +39,7 @@ from .preflight import (
     check_shrink,
     check_space,
     check_ssd,
+    check_state,
     measure_tree,
     sizes_told,
 )
@@ -49,6 +51,7 @@ from .remote_conf import read_remote
 from .remote_count import newest_seal
 from .remote_proof import AuthProof, prove_auth
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
+from .rsync import RsyncStats
 from .runner import Runner
 from .seal import seal_night
 from .second_night import SecondNight
@@ -118,8 +121,19 @@ class Night:
         with Stopwatch(self.record, "preflight"):
             self._preflight()
         with Stopwatch(self.record, "capture"):
-            self._capture()
+            copied = self._capture()
         if self.options.dry_run:
+            tell_rest(
+                self.config,
+                self.log,
+                held=self.bucket.held(),
+                copied=copied,
+                point_names=self.point_names,
+                night=self.record.id,
+                local=self.local,
+                today=self.today,
+                now=self.clock.now(),
+            )
             return
         with Stopwatch(self.record, "manifest"):
             self._describe()
@@ -139,6 +153,8 @@ class Night:
 
     def _preflight(self) -> None:
         self.log.step("preflight")
+        if not self.options.dry_run:
+            check_state(self.config.paths.state)
         disks = check_ssd(
             self.config,
             accept_disks=self.options.accept_disks,
@@ -155,7 +171,8 @@ class Night:
         check_space(self.config, self.sizes)
         check_maximum(self.config, self.sizes)
         for path in disks.unrecorded:
-            self.log.info(f"{path}: its disk is remembered from now on")
+            verb = "would be" if self.options.dry_run else "is"
+            self.log.info(f"{path}: its disk {verb} remembered from now on")
         if not self.options.dry_run:
             disks.settle()
             cancel_unfinished(self.config, self.client, self.log)
@@ -163,9 +180,8 @@ class Night:
     def _prove_remote(self) -> AuthProof:
         """Prove key and passwords, and find the last sealed night: what this host wrote, or on a
         new board the bucket's newest."""
-        if os.path.exists(self.state.last_seal):
-            with open(self.state.last_seal, encoding="utf-8") as stream:
-                self.before = parse_seal(stream.read(), self.state.last_seal)
+        self.before = self._last_seal()
+        if self.before is not None:
             # Finding its name proves the passwords too, for half the calls.
             proof = prove_auth(self.remote, None, self.client)
             self.point_names = self.store.points()
@@ -179,19 +195,34 @@ class Night:
                 write_atomically(self.state.last_seal, self.before.to_json().encode("utf-8"))
         return proof
 
-    def _capture(self) -> None:
+    def _last_seal(self) -> Optional[Seal]:
+        """The newest seal this host wrote, as far as it knows."""
+        try:
+            with open(self.state.last_seal, encoding="utf-8", errors="replace") as stream:
+                return parse_seal(stream.read(), self.state.last_seal)
+        except FileNotFoundError:
+            return None
+        except BackupError as error:
+            self.log.warning(
+                f"{error.message}: the newest one in the bucket counts instead. Look at the disk "
+                "that holds paths.state (dmesg)"
+            )
+            return None
+
+    def _capture(self) -> RsyncStats:
         try:
             result = run_capture(self.config, self.runner, self.log, dry_run=self.options.dry_run)
         finally:
             if not self.options.dry_run:
                 give_back_partial(self.config.paths.staging)
-        self.record.details["capture"] = capture_told(result)
+        self.record.details["capture"] = result.told()
         if result.failed_groups:
             told = "; ".join(f"{name}: {why}" for name, why in result.failed_groups.items())
             raise BackupError(
                 f"the capture failed ({told})",
                 "The services were started again and the last sealed night is untouched",
             )
+        return result.copied
 
     def _describe(self) -> None:
         self.log.step("manifest")
@@ -228,8 +259,6 @@ class Night:
         name = weekly_name(self.today)
         try:
             self.local.make(name)
-        except Interrupted:
-            raise
         except (BackupError, OSError) as error:
             self.log.warning(f"the snapshot {name} on the SSD could not be made: {error}")
             return
@@ -315,8 +344,6 @@ class Night:
             expired = prune(
                 verdicts, self.rclone, self.store, self.point_names, self.local, self.log
             )
-        except Interrupted:
-            raise
         except (BackupError, OSError) as error:
             self.log.warning(f"the night is sealed, but {self.log.current_step} failed: {error}")
             return
@@ -349,8 +376,6 @@ class Night:
         self.log.step("cost")
         try:
             self.cost.count(self.client, self.remote, self.rclone, self.clock.now())
-        except Interrupted:
-            raise
         except BackupError as error:
             self.log.warning(f"the night is sealed, but what is stored was not counted: {error}")
 
@@ -370,30 +395,3 @@ class Night:
             self.log.error(f"rclone: {message}")
         else:
             self.log.info(f"rclone: {message}")
-
-
-def capture_told(result: CaptureResult) -> Dict[str, Any]:
-    """What the capture did, for the run record; times in seconds."""
-    return {
-        "trees": {
-            tree: {"files": stats.files_transferred, "bytes": stats.bytes_transferred}
-            for tree, stats in result.trees.items()
-        },
-        "groups": [
-            {
-                "name": group.name,
-                "stopped": list(group.stop_order),
-                "started": list(group.start_order),
-                "down_seconds": {
-                    name: round(seconds, 2) for name, seconds in group.down_seconds.items()
-                },
-                "cold_files": group.cold.files_transferred,
-                "cold_bytes": group.cold.bytes_transferred,
-                "from_snapshot": group.from_snapshot,
-                "error": group.error,
-            }
-            for group in result.groups
-        ],
-        "kept_running": dict(result.kept),
-        "not_back": list(result.not_back),
-    }

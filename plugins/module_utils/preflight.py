@@ -84,6 +84,21 @@ def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool =
     return guard
 
 
+def check_state(state: str) -> None:
+    """What is stopped is written down in the directory *state* first: it takes some bytes.
+
+    Raises :class:`BackupError` otherwise.
+    """
+    try:
+        probe_io(state)
+    except BackupError as error:
+        raise BackupError(
+            f"paths.state: {error.message}, nothing was changed",
+            "Make room on the disk that holds it (df -h). If it is read-only, the kernel found an "
+            "error on it: look at dmesg, it may need a new SD card",
+        ) from error
+
+
 def present_paths(source: Source) -> List[str]:
     """The source's paths that exist.
 

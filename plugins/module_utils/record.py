@@ -65,7 +65,8 @@ class RunRecord:
         self.step = step
         if error is not None:
             self.outcome = OUTCOME_INTERRUPTED if isinstance(error, Interrupted) else "failed"
-            self.error = str(error) if isinstance(error, BackupError) else repr(error)
+            is_told = isinstance(error, (BackupError, Interrupted, OSError))
+            self.error = str(error) if is_told else repr(error)
             self.exit_code = getattr(error, "exit_code", EXIT_FAILED)
         elif warnings:
             self.outcome, self.exit_code = "warnings", EXIT_WARNINGS
@@ -137,17 +138,19 @@ def close_killed_records(state_directory: str) -> List[str]:
         try:
             with open(os.path.join(directory, name), encoding="utf-8") as stream:
                 value: Dict[str, Any] = json.load(stream)
-        except ValueError:
+            is_killed = value["outcome"] == OUTCOME_RUNNING
+            identifier: str = value["id"]
+            began_epoch_seconds = epoch_of_point(identifier)
+        except (ValueError, KeyError, TypeError):
             # Torn by a failing disk. It is history only: nothing depends on it.
             continue
-        if value.get("outcome") == OUTCOME_RUNNING:
+        if is_killed:
             now = time.time()
-            identifier: str = value["id"]
             value.update(
                 outcome=OUTCOME_INTERRUPTED,
                 error=KILLED,
                 ended_at=rfc3339(now),
-                duration_seconds=round(now - epoch_of_point(identifier), 1),
+                duration_seconds=round(now - began_epoch_seconds, 1),
             )
             _store(state_directory, identifier, value)
             return [identifier]
@@ -167,3 +170,25 @@ def _record_names(directory: str) -> List[str]:
     if not os.path.isdir(directory):
         return []
     return sorted(name for name in os.listdir(directory) if name.endswith(".json"))
+
+
+def read_last_record(state_directory: str) -> Dict[str, Any]:
+    """What ``last_run.json`` tells; raises :class:`BackupError` when there is none or it is
+    damaged."""
+    path = os.path.join(state_directory, LAST_RUN_NAME)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            record: Dict[str, Any] = json.load(stream)
+        if not record["ended_at"]:
+            raise ValueError("no run ended")
+        return record
+    except FileNotFoundError:
+        raise BackupError(
+            "no run has ended on this host yet", "Run backup-to-b2.sh, or wait for the night"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackupError(
+            f"{path} is not a run record: {error}",
+            "The next run writes it anew; earlier records are in runs beside it, and the log tells "
+            "the same",
+        ) from error

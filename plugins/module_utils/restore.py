@@ -24,6 +24,7 @@ from .journal import Journal
 from .manifest import Select
 from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest_carrier import iter_download_paths
+from .paths import free_bytes_at, is_below, nearest_existing
 from .progress import human_bytes
 from .rclone import Rclone
 from .rclone_lists import write_file_list
@@ -158,6 +159,11 @@ def check_target(target: str, seal: Seal, wish: Wish) -> bool:
     Raises :class:`BackupError` when *target* holds anything else.
     """
     names = os.listdir(target) if os.path.isdir(target) else []
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise BackupError(
+            f"the target {target} is no directory",
+            "Name a directory that is empty or does not exist yet",
+        )
     if WORK_DIRECTORY not in names:
         if names:
             raise BackupError(
@@ -186,6 +192,23 @@ def check_target(target: str, seal: Seal, wish: Wish) -> bool:
     return True
 
 
+def check_place(target: str, staging: str) -> None:
+    """Raise :class:`BackupError` when *target* can't be made, or lies where a night would remove
+    it: in *staging*."""
+    above = nearest_existing(target)
+    if not os.path.isdir(above):
+        raise BackupError(f"{above}, above the target, is no directory", "Name another target")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise BackupError(
+            f"{above} can't be written", "Run as root, or name a directory on another disk"
+        )
+    if is_below(os.path.realpath(target), os.path.realpath(staging)):
+        raise BackupError(
+            f"the target {target} lies in the staging directory {staging}, which nights tidy",
+            "Name a directory beside it",
+        )
+
+
 def check_free(target: str, seal: Seal, selected: Selected) -> None:
     """Raise :class:`BackupError` when *selected* does not fit where *target* lies."""
     free_bytes = free_bytes_at(target)
@@ -195,14 +218,6 @@ def check_free(target: str, seal: Seal, selected: Selected) -> None:
             f"{human_bytes(free_bytes)} are free",
             "Name a directory on a larger disk, or a part with --tree, --volume or --path",
         )
-
-
-def free_bytes_at(path: str) -> int:
-    """What may still be written on the file system that holds *path* or its nearest parent."""
-    while not os.path.exists(path):
-        path = os.path.dirname(os.path.abspath(path))
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
 
 
 def restore_point(

@@ -9,6 +9,7 @@ last object that a night writes, so everything it names is there and was counted
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -28,15 +29,7 @@ _MANIFEST_SUFFIX = ".jsonl.gz"
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _END_OF_TIME = "99991231T235959Z"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-_TIMESTAMP_FORMATS = (
-    _ID_FORMAT,
-    "%Y-%m-%dT%H:%M:%SZ",
-    "%Y-%m-%dT%H:%MZ",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-)
+_TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?Z?)?")
 
 
 @dataclass(frozen=True)
@@ -158,8 +151,9 @@ def choose_point(identifiers: Sequence[str], wanted: str) -> str:
     """The point that *wanted* means: ``daily`` the newest, a timestamp the last one by then.
 
     *identifiers* are sorted, oldest first. Timestamps without a zone are UTC; a bare date means
-    the end of that day. Raises :class:`BackupError` when there is none, :class:`ConfigError`
-    when *wanted* can't be read.
+    the end of that day, and a minute its end: the night of 02:00 begins a second or two later.
+    Raises :class:`BackupError` when there is none, :class:`ConfigError` when *wanted* can't be
+    read.
     """
     limit = _END_OF_TIME if wanted == "daily" else _parse_timestamp(wanted)
     if not identifiers:
@@ -178,14 +172,16 @@ def choose_point(identifiers: Sequence[str], wanted: str) -> str:
 
 
 def _parse_timestamp(text: str) -> str:
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        text += "T23:59:59Z"
-    for known in _TIMESTAMP_FORMATS:
-        try:
-            moment = datetime.strptime(text, known).replace(tzinfo=timezone.utc)
-        except ValueError:
-            continue
-        return moment.strftime(_ID_FORMAT)
+    limit = text
+    match = _TIMESTAMP.fullmatch(text)
+    if match:
+        day, minute, second = match.groups()
+        limit = re.sub("[-:]", "", f"{day}T{minute or '23:59'}{second or ':59'}Z")
+    if _ID.fullmatch(limit):
+        # A thirteenth month is as wrong as any other text.
+        with contextlib.suppress(ValueError):
+            epoch_of_point(limit)
+            return limit
     raise ConfigError(
         f"'{text}' is no restore point",
         "Say daily, or a time such as 2026-11-22T02:00Z; restore-from-b2.sh alone lists them",

@@ -17,6 +17,7 @@ import stat
 from typing import Dict, List, NamedTuple, Sequence
 
 from .errors import BackupError, CommandError
+from .paths import nearest_existing
 from .progress import human_bytes
 from .runner import Runner
 
@@ -213,18 +214,12 @@ def _freed(text: str, destination: str) -> int:
 
 
 def _hint_of_full(directory: str) -> str:
-    status = os.statvfs(_existing(directory))
+    status = os.statvfs(nearest_existing(directory))
     free = f"{human_bytes(status.f_bavail * status.f_frsize)} and {status.f_favail} inodes"
     return (
         f"The file system that holds {directory} ran full ({free} are free now): make room on the "
         "SSD; the next night goes on where this one stopped"
     )
-
-
-def _existing(path: str) -> str:
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _hint(exit_code: int) -> str:

@@ -82,12 +82,6 @@ def held_disk(path: str, ssd: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def free_bytes(path: str) -> int:
-    """What may still be written to the disk at *path*."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
-
-
 def _broken(path: str, error: OSError) -> BackupError:
     return BackupError(
         f"the disk at lepotato_backup_second_path ({path}) does not work: {error.strerror}",

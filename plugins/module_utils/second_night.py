@@ -17,9 +17,10 @@ from typing import Any, Callable, Dict, List, Optional
 
 from .clock import Clock
 from .config import Config
-from .errors import BackupError, Interrupted
+from .errors import BackupError
 from .files import write_json_atomically
 from .journal import Journal
+from .paths import free_bytes_at
 from .progress import ProgressBar, human_bytes
 from .prune import prune
 from .rclone_aside import AsideRclone, Traits
@@ -43,7 +44,6 @@ from .second import (
     take_inventory,
     writable_second,
 )
-from .second_disk import free_bytes
 from .second_upload import SecondUploader, known_manifests
 from .state_files import StateFiles
 from .weekly_local import LocalWeeklies
@@ -82,8 +82,6 @@ class SecondNight:
                 there = take_inventory(rclone)
                 told.update(self._bring(rclone, traits, there, seal, progress))
                 told["expired"] = self._look_after(rclone, there, seal, today)
-        except Interrupted:
-            raise
         except (BackupError, OSError) as error:
             told["problem"] = self._warn(error, is_sealed=bool(told))
         return {"point": last_point(self.state), **told}
@@ -177,8 +175,8 @@ class SecondNight:
         if isinstance(error, RcloneNoSpace) and path:
             why = (
                 f"the disk at lepotato_backup_second_path ({path}) is full: it has "
-                f"{human_bytes(free_bytes(path))} left, and more is needed. Make room on it or use "
-                "a larger one; the points on it are whole"
+                f"{human_bytes(free_bytes_at(path))} left, and more is needed. Make room on it or "
+                "use a larger one; the points on it are whole"
             )
         if is_sealed:
             self.journal.warning(f"the second destination has tonight's point, but: {why}")
@@ -200,10 +198,10 @@ def _check_order(there: Inventory, seal: Seal) -> None:
 
 
 def last_point(state: StateFiles) -> Optional[str]:
-    """The newest night that this host sealed on its second destination."""
+    """The newest night that this host sealed on its second destination, as far as it knows."""
     try:
         with open(state.second, encoding="utf-8") as stream:
             point: str = json.load(stream)["point"]
             return point
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

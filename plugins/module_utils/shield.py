@@ -47,9 +47,12 @@ class Shield:
         # Python runs handlers in the main thread only, and only there they can be set.
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in SHIELDED_SIGNALS:
-            self._before[number] = signal.getsignal(number)
-        for number in SHIELDED_SIGNALS:
+        handlers = {number: signal.getsignal(number) for number in SHIELDED_SIGNALS}
+        # What is ignored (nohup) must not break off an interruptible part either.
+        self._before = {
+            number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN
+        }
+        for number in self._before:
             signal.signal(number, self._handle)
 
     def _restore(self) -> None:

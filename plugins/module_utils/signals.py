@@ -18,8 +18,15 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @contextlib.contextmanager
 def signals_raise() -> Iterator[None]:
-    """While in the block, SIGTERM, SIGINT and SIGHUP raise :class:`Interrupted`."""
-    before = {number: signal.signal(number, _raise_interrupted) for number in ENDING_SIGNALS}
+    """While in the block, SIGTERM, SIGINT and SIGHUP raise :class:`Interrupted`.
+
+    A SIGHUP that is ignored stays so: who started a night with nohup means it to outlive the
+    terminal.
+    """
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    for number in ENDING_SIGNALS:
+        if number != signal.SIGHUP or before[number] != signal.SIG_IGN:
+            signal.signal(number, _raise_interrupted)
     try:
         yield
     finally:

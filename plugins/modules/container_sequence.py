@@ -117,7 +117,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_pause im
     stop_planned,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, Interrupted
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
 from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import StoppedSet
 
@@ -155,7 +155,7 @@ def main() -> None:
             docker = DockerClient(config.containers.socket)
             work = stop if module.params["state"] == "stopped" else start
             result = work(module, config, docker)
-    except BackupError as error:
+    except (BackupError, Interrupted) as error:
         module.fail_json(msg=str(error))
     problems = [item["problem"] for item in result["containers"] if item.get("problem")]
     if problems:

@@ -25,7 +25,7 @@ from typing import Any, Dict, List, Tuple
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, Interrupted
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import recover_all
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
@@ -105,7 +105,7 @@ def main() -> int:
                     tree: stats._asdict() for tree, stats in result.trees.items()
                 }
                 failed = dict(result.failed_groups)
-    except BackupError as error:
+    except (BackupError, Interrupted) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return error.exit_code
     sys.stdout.write(json.dumps(answer))

@@ -25,6 +25,10 @@ from tools.images import ensure_image, services
 CHECKOUT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("capture_driver.py")
 DRIVER_TIMEOUT_SECONDS = 90.0
+PROGRAM = (
+    "import sys; from ansible_collections.lepotato.backup.plugins.module_utils.cli import main; "
+    "sys.exit(main(sys.argv[1:]))"
+)
 
 # Ends at once on SIGTERM and keeps writing nothing.
 IDLE = 'trap "exit 0" TERM; while :; do sleep 0.05; done'
@@ -181,6 +185,19 @@ class Lab:
             process.kill()
             process.wait()
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def program(self, *argv: str, config: Dict[str, object]) -> subprocess.CompletedProcess[str]:
+        """Run the program itself, as cron or the boot does."""
+        path = self.directory / "config.json"
+        path.write_text(json.dumps(config))
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, "--config", str(path), *argv],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=DRIVER_TIMEOUT_SECONDS,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT / ".collections")},
+        )
 
     def start_driver(
         self, *argv: str, config: Optional[Dict[str, object]] = None

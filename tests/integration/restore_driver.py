@@ -22,7 +22,7 @@ from integration.capture_driver import FaultJournal
 
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, Interrupted
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import describe_path
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import (
     plan_groups,
@@ -80,7 +80,7 @@ def main() -> int:
                     groups=plan_groups(config, docker, live_paths([stage])),
                 )
                 answer.update(is_new=result.is_new, problems=result.problems, aside=result.aside)
-    except BackupError as error:
+    except (BackupError, Interrupted) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return error.exit_code
     sys.stdout.write(json.dumps(answer))

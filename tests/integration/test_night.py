@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.weekly_points import local_date
 from b2_standin.client import StandIn
 
 from .night_host import BUCKET, NightHost, differences, mounted_ssd
@@ -85,20 +86,51 @@ def test_a_second_night_sends_only_what_changed_and_both_nights_restore(host: Ni
     assert "ok: run" in host.program("status").stdout
 
 
-def test_a_dry_run_touches_nothing(host: NightHost) -> None:
-    def everything() -> list[tuple[str, float]]:
-        trees = (host.ssd, host.state)
+def test_a_dry_run_touches_nothing_and_says_what_it_would_do(host: NightHost) -> None:
+    def everything() -> list[tuple[str, int, int]]:
+        trees = (host.ssd, host.state, host.compose)
+        statuses = {path: path.lstat() for tree in trees for path in tree.rglob("*")}
         return sorted(
-            (str(path), path.lstat().st_mtime) for tree in trees for path in tree.rglob("*")
+            (str(path), status.st_mtime_ns, status.st_ctime_ns)
+            for path, status in statuses.items()
+            # The lock is taken, and is the one file that a dry run leaves.
+            if path.name != "run.lock"
         )
 
-    before = everything()
-    done = host.program("run", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "docker-volumes" in done.stderr
-    # The lock is taken, and is the one file that a dry run leaves.
-    assert [item for item in everything() if not item[0].endswith("run.lock")] == before
-    assert host.stand_in.files(BUCKET) == []
+    def dry_run(*arguments: str) -> str:
+        before, stored = everything(), host.stand_in.files(BUCKET)
+        host.stand_in.reset_stats()
+        done = host.program("run", "--dry-run", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert everything() == before
+        assert host.stand_in.files(BUCKET) == stored
+        calls = host.stand_in.stats()["calls"]
+        reads = ("authorize", "list", "download", "get")
+        assert [name for name in calls if not name.removeprefix("b2_").startswith(reads)] == []
+        return done.stderr
+
+    today = local_date(time.time())
+    host.write_config(weekly={"enabled": True, "weekday": today.strftime("%A").lower()})
+    told = dry_run()
+    assert "docker-volumes: would copy 61 of 62 files" in told
+    assert "its disk would be remembered" in told
+    assert "would compare the whole bucket" in told
+    assert f"would keep staging as the snapshot backup-{today} on the SSD" in told
+    assert f"would make the weekly point backup-{today} (reference)" in told
+
+    host.night()
+    (host.volumes / "db/_data/base/004").write_bytes(b"x" * 3000)
+    (host.volumes / "db/_data/base/005").unlink()
+    # No source any more.
+    only = {"tree": "docker-volumes", "paths": [str(host.volumes)]}
+    retention = {"daily_days": 1, "keep_at_least": 1}
+    host.write_config(sources=[only], retention=retention, second={"enabled": False})
+    time.sleep(1.1)
+    told = dry_run("--accept-shrink", "--accept-disks")
+    assert "docker-volumes: would copy 1 of 61 files, 3.0 kB, and remove 1 from staging" in told
+    assert "daily/docker-compose from staging: it is not a source any more" in told
+    assert "would send what changed: about 1 files, 3.0 kB" in told
+    assert "weekly point" not in told
 
 
 def test_a_second_run_is_refused_while_one_is_under_way(host: NightHost) -> None:
@@ -211,6 +243,27 @@ def test_a_restore_refuses_what_it_must_and_goes_on_after_an_interruption(host: 
     assert unasked.returncode == 2
     assert "--yes" in unasked.stderr
     assert not (host.directory / "new").exists()
+
+    plain = host.directory / "plain"
+    plain.write_bytes(b"mine")
+    link = host.directory / "dangling"
+    link.symlink_to(host.directory / "nowhere")
+    for target, told in (
+        (plain, "is no directory"),
+        (link, "is no directory"),
+        (plain / "below", "above the target, is no directory"),
+        (Path("/proc/restored"), "only 0 B are free"),
+        (host.ssd / "backup-staging/weekly/restored", "lies in the staging directory"),
+    ):
+        done = host.program("restore", "daily", "--yes", "--target", str(target))
+        assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+        assert "63 files" not in done.stderr
+    assert plain.read_bytes() == b"mine"
+    nameless = host.program("restore", "daily", "--yes", "--target", "")
+    assert (nameless.returncode, "is a variable empty?" in nameless.stderr) == (2, True)
+    inside = host.volumes / "restored"
+    told = host.program("restore", "daily", "--target", str(inside)).stderr
+    assert f"nights will back it up again there: it lies in the source {host.volumes}" in told
 
     target = host.directory / "again"
     host.stand_in.link(delay_seconds=0.1)

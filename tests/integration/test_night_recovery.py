@@ -6,16 +6,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from .container_lab import Lab, needed_image
-
-PROGRAM = (
-    "import sys; from ansible_collections.lepotato.backup.plugins.module_utils.cli import main; "
-    "sys.exit(main(sys.argv[1:]))"
-)
 
 
 def test_containers_come_back_though_rclone_conf_is_gone_and_the_ssd_too(tmp_path: Path) -> None:
@@ -26,15 +19,7 @@ def test_containers_come_back_though_rclone_conf_is_gone_and_the_ssd_too(tmp_pat
         assert killed.returncode == -9
         assert lab.states() == {"web": "exited"}
 
-        config_path = lab.directory / "config.json"
-        config_path.write_text(json.dumps({**config, "rclone": {"config": "/no/such.conf"}}))
-        night = subprocess.run(
-            [sys.executable, "-c", PROGRAM, "--config", str(config_path), "run"],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        night = lab.program("run", config={**config, "rclone": {"config": "/no/such.conf"}})
         assert night.returncode == 2
         assert "/no/such.conf can't be read" in night.stderr
         assert lab.states() == {"web": "running"}

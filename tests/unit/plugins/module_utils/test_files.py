@@ -29,7 +29,7 @@ def test_a_failure_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "conf"
     path.mkdir()
     (path / "occupied").touch()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="conf'"):
         write_atomically(str(path), b"new")
     assert os.listdir(tmp_path) == ["conf"]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import ManifestError
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
     HardLinks,
     link_window,
@@ -50,10 +49,14 @@ def test_windows_add_up_but_not_forever(tmp_path: Path, monkeypatch: pytest.Monk
     assert found == sorted(found)
 
 
-def test_a_file_that_holds_no_windows_says_so(tmp_path: Path) -> None:
-    (tmp_path / "windows.json").write_text('{"a": 1}')
-    with pytest.raises(ManifestError, match="Delete it"):
-        read_link_windows(str(tmp_path / "windows.json"))
+@pytest.mark.parametrize("damage", [b"", b"\0\0", b"[[1, 2], [3", b'{"a": 1}', b"7", b"\xff"])
+def test_a_damaged_file_holds_no_windows_and_is_replaced(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "windows.json"
+    path.write_bytes(damage)
+    assert read_link_windows(str(path)) == []
+    with link_window(str(path)):
+        pass
+    assert len(read_link_windows(str(path))) == 1
 
 
 def status(inode: int, device: int = 1, links: int = 2) -> os.stat_result:

@@ -20,6 +20,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.record import (
     Stopwatch,
     begin_record,
     close_killed_records,
+    read_last_record,
     store_record,
 )
 
@@ -56,6 +57,15 @@ def test_records_are_kept_private_and_bounded(tmp_path: Path) -> None:
     assert names[-1] == os.path.basename(path)
     last = json.loads((tmp_path / "last_run.json").read_text(encoding="utf-8"))
     assert f"{last['id']}.json" == names[-1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 40, b'{"id": "x', b"[]", b"{}", b"\xff"])
+def test_a_damaged_record_is_told_by_name(tmp_path: Path, damage: bytes) -> None:
+    with pytest.raises(BackupError, match="no run has ended"):
+        read_last_record(str(tmp_path))
+    (tmp_path / "last_run.json").write_bytes(damage)
+    with pytest.raises(BackupError, match=r"last_run\.json is not a run record"):
+        read_last_record(str(tmp_path))
 
 
 def test_a_part_that_fails_is_timed_too() -> None:

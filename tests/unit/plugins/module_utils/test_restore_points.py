@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -39,6 +40,9 @@ SEAL = Seal(
         ("daily", IDS[2]),
         ("2026-11-21", IDS[1]),
         ("2026-11-21T01:59Z", IDS[0]),
+        ("2026-11-21T02:00Z", IDS[1]),
+        ("2026-11-21T01:59:59", IDS[0]),
+        ("2026-11-21 02:00:00Z", IDS[1]),
         ("2026-11-21 02:00", IDS[1]),
         ("20261121T020000Z", IDS[1]),
         ("2027-01-01", IDS[2]),
@@ -53,8 +57,16 @@ def test_what_can_not_be_chosen_says_why() -> None:
         choose_point([], "daily")
     with pytest.raises(BackupError, match="no night was sealed by 2026-11-19: the oldest is 2026"):
         choose_point(IDS, "2026-11-19")
-    with pytest.raises(ConfigError, match="'yesterday' is no restore point"):
-        choose_point(IDS, "yesterday")
+    for wrong in ("yesterday", "2026-13-01", "2026-11-21T25:00", "2026-11-21T02:00+01:00", ""):
+        with pytest.raises(ConfigError, match=re.escape(f"'{wrong}' is no restore point")):
+            choose_point(IDS, wrong)
+
+
+def test_a_minute_means_its_end() -> None:
+    # cron begins a night a second after the minute, and the list tells when.
+    assert choose_point(["20261120T020001Z", "20261121T020001Z"], "2026-11-21T02:00Z") == (
+        "20261121T020001Z"
+    )
 
 
 def test_only_seals_count_as_points() -> None:

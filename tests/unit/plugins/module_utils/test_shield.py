@@ -20,8 +20,11 @@ from ansible_collections.lepotato.backup.plugins.module_utils.signals import sig
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
+    # These tests may themselves run under nohup.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with signals_raise():
         yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def send(number: int) -> None:
