@@ -20,7 +20,7 @@ from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
 from .config import DAYS_PER_WEEK, Config
 from .cost import month_usd
-from .errors import EXIT_OK
+from .errors import EXIT_OK, EXIT_WARNINGS, BackupError
 from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .point_store import PointStore, encrypted_amount
@@ -29,9 +29,11 @@ from .progress import human_bytes
 from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
 from .remote_conf import read_remote
-from .restore_ask import open_asked
+from .restore_ask import SECOND, open_asked
 from .restore_points import Seal, epoch_of_point, rfc3339
+from .retention import LOCAL, Verdict
 from .runner import SubprocessRunner
+from .second_prune import prune_second_now
 from .state_files import StateFiles
 from .verified import Verification, prove_and_note, read_verified, verified_of
 from .weekly_local import LocalWeeklies
@@ -76,30 +78,54 @@ def snapshots(arguments: argparse.Namespace) -> int:
 def prune(arguments: argparse.Namespace) -> int:
     """Remove what is too old, or with ``--dry-run`` tell what would go and why.
 
-    Raises :class:`.errors.BackupError` unless the newest night is whole in the bucket.
+    Raises :class:`.errors.BackupError` unless the newest night is whole in the bucket. A second
+    destination that is not there, or whose newest night is not whole, is a warning.
     """
     asked = open_asked(arguments)
     config, rclone = asked.config, asked.rclone
     remote = read_remote(config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote)
     store = PointStore(rclone, remote.client(), remote)
     local = LocalWeeklies(config, SubprocessRunner())
+    log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])
     with RunLock(prepared_state(config).lock):
         names = store.points()
         verdicts = judge(config, names, local, local_date(time.time()))
         verdicts += judge_leftovers(rclone, names)
         if not arguments.dry_run:
             prove_and_note(rclone, config, time.time())
-            log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])
             prune_points(verdicts, rclone, store, names, local, log)
-            log.close()
+        second = _prune_second(config, log, arguments.dry_run) if config.second.enabled else []
+    log.close()
+    # The kind tells what lies on the SSD.
+    told = [("", verdict) for verdict in verdicts] + [(SECOND, verdict) for verdict in second]
     if arguments.json:
-        answer([dataclasses.asdict(verdict) for verdict in verdicts])
-        return EXIT_OK
-    goes = "would go" if arguments.dry_run else "went"
-    for verdict in verdicts:
-        what = goes if verdict.expired else "stays"
-        say(f"{what:<9} {verdict.kind:<13} {verdict.name:<18} {verdict.reason}")
-    return EXIT_OK
+        answer(
+            [
+                {**dataclasses.asdict(verdict), "destination": place or _destination(verdict)}
+                for place, verdict in told
+            ]
+        )
+    else:
+        goes = "would go" if arguments.dry_run else "went"
+        for place, verdict in told:
+            what = goes if verdict.expired else "stays"
+            kind = f"{place} {verdict.kind}".strip()
+            say(f"{what:<9} {kind:<15} {verdict.name:<18} {verdict.reason}")
+    return EXIT_WARNINGS if log.warnings else EXIT_OK
+
+
+def _prune_second(config: Config, log: RunLog, dry_run: bool) -> List[Verdict]:
+    """The second destination's part, which is not there every day."""
+    today = local_date(time.time())
+    try:
+        return prune_second_now(config, SubprocessRunner(), log, today, dry_run=dry_run)
+    except BackupError as error:
+        log.warning(f"the second destination is left as it is: {error}")
+        return []
+
+
+def _destination(verdict: Verdict) -> str:
+    return SSD if verdict.kind == LOCAL else BUCKET
 
 
 def history_ends_at(seal: Seal, config: Config) -> str:

@@ -22,7 +22,6 @@ from .files import write_json_atomically
 from .journal import Journal
 from .paths import free_bytes_at
 from .progress import ProgressBar, human_bytes
-from .prune import prune
 from .rclone_aside import AsideRclone, Traits
 from .rclone_log import RcloneNoSpace
 from .remote_count import newest_of
@@ -30,11 +29,9 @@ from .restore_points import (
     Seal,
     epoch_of_point,
     ids_of_seals,
-    manifest_path,
     rfc3339,
     seal_path,
 )
-from .retention import judge_remote, manifests_in_use
 from .runner import Runner
 from .second import (
     Inventory,
@@ -44,9 +41,9 @@ from .second import (
     take_inventory,
     writable_second,
 )
+from .second_prune import judge_second, prune_second
 from .second_upload import SecondUploader, known_manifests
 from .state_files import StateFiles
-from .weekly_local import LocalWeeklies
 from .weekly_points import REFERENCE, is_due, weeklies_of
 from .weekly_remote import make_weekly
 
@@ -151,18 +148,11 @@ class SecondNight:
             )
             names.append(posixpath.basename(made.path))
             self.journal.info(f"second destination: weekly point {made.name}")
-        verdicts = judge_remote(self.config, names, today)
-        local = LocalWeeklies(self.config, self.runner)
-        expired = prune(verdicts, rclone, store, names, local, self.journal)
-        gone = [verdict.name for verdict in expired]
-        needed = manifests_in_use(names, gone)
-        idle = [one for one in there.manifests if one not in needed]
-        store.hide([manifest_path(one) for one in idle])
-        for history in there.histories:
-            # It holds what was replaced by its own night: only earlier points need it.
-            if history.point_id <= needed[0]:
-                rclone.purge(rclone.crypt(history.path))
-        return gone
+        verdicts = judge_second(self.config, names, there, today)
+        expired = prune_second(
+            self.config, self.runner, self.journal, rclone, there, names, verdicts
+        )
+        return [verdict.name for verdict in expired]
 
     def _by_reference(self) -> Config:
         """Here a weekly point needs no copy: its history stays for as long as it does."""

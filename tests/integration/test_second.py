@@ -268,6 +268,35 @@ def test_points_of_the_disk_go_with_their_time_and_their_history_with_them(
     assert [_day_of(name) for name in host.on_disk("history")] == ["18"]
 
 
+def test_a_prune_by_hand_covers_the_disk_too(host: Host) -> None:
+    point = host.night()["point"]
+    old = "20260101T020000Z"
+    for source, copy in (
+        (f"points/{point}.json", f"points/{old}.json"),
+        (f"manifests/{point}.jsonl.gz", f"manifests/{old}.jsonl.gz"),
+        (f"points/{point}.json", f"history/{old}-1/replaced"),
+    ):
+        host.rclone("copyto", f"second-encrypted:{source}", f"second-encrypted:{copy}")
+    use_disk(host, host.usb.path, retention={"daily_days": 1, "keep_at_least": 1})
+
+    verdicts = json.loads(host.program("prune", "--dry-run", "--json").stdout)
+    there = {one["name"]: one["expired"] for one in verdicts if one["destination"] == "second"}
+    assert there == {old: True, point: False}
+    assert len(host.on_disk("points")) == 2
+
+    done = host.program("prune")
+    assert done.returncode == 0, done.stderr
+    assert f"second daily    {old}" in done.stdout
+    assert host.on_disk("points") == [f"{point}.json"]
+    assert host.on_disk("manifests") == [f"{point}.jsonl.gz"]
+    assert host.on_disk("history") == []
+    assert host.program("verify", "--from", "second").returncode == 0
+
+    host.usb.pull_out()
+    done = host.program("prune")
+    assert (done.returncode, "is left as it is" in done.stderr) == (3, True)
+
+
 def _day_of(name: str) -> str:
     """The day of the month of a night (2027-01-06 is "6"), or of a weekly point ("w10")."""
     if name.startswith("backup-"):
