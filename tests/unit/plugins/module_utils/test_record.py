@@ -93,7 +93,7 @@ def test_a_record_that_was_only_begun_is_closed_as_interrupted_once(tmp_path: Pa
     assert close_killed_records(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 300, b'{"outcome": "runn'])
+@pytest.mark.parametrize("content", [b"", b"\0" * 300, b'{"outcome": "runn', b"[]", b"{}"])
 def test_a_torn_record_stops_nobody(tmp_path: Path, content: bytes) -> None:
     assert close_killed_records(str(tmp_path)) == []
     begin_record(str(tmp_path), RunRecord("potato", 1795312800.0))
