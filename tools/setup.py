@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a machine ready for the demo and the tests; the second time it only looks.
 
-    python3 -m tools.setup [lint] [docker] [arm64] [native] [importer]
+    python3 -m tools.setup [lint] [docker] [arm64] [native] [importer] [oldest]
 
 Without a word it does all of them. What a word needs is made first.
 """
@@ -23,9 +23,11 @@ from .images import ensure_image, potato, services
 from .paths import cache_dir
 from .rclone_binaries import ensure_binaries
 from .shell import ToolError
-from .venvs import DEVELOPMENT, IMPORTER, ensure_venv, link_development_venv
+from .venvs import DEVELOPMENT, IMPORTER, OLDEST_ANSIBLE, ensure_venv, link_development_venv
 
-PARTS = ("lint", "importer", "docker", "arm64", "native")
+PARTS = ("lint", "importer", "oldest", "docker", "arm64", "native")
+# Python environments beside the one that everything needs
+VENVS = {"importer": IMPORTER, "oldest": OLDEST_ANSIBLE}
 
 
 def prepare(parts: Sequence[str], say: Say) -> dict[str, str]:
@@ -41,7 +43,7 @@ def prepare(parts: Sequence[str], say: Say) -> dict[str, str]:
         ensure_packages(BASE_PACKAGES, say)
         # Docker's packages come through the same apt, so the venvs alone run beside it.
         with ThreadPoolExecutor() as pool:
-            python = pool.submit(_python, "importer" in parts, say)
+            python = pool.submit(_python, parts, say)
             if any(part in parts for part in ("docker", "arm64", "native")):
                 problems.update(_containers(parts, say))
             python.result()
@@ -67,12 +69,13 @@ def main(argv: Sequence[str]) -> int:
     return 1 if any(problems.values()) else 0
 
 
-def _python(with_importer: bool, say: Say) -> None:
+def _python(parts: Sequence[str], say: Say) -> None:
     ensure_venv(DEVELOPMENT, say)
     link_development_venv()
     ensure_binaries(say)
-    if with_importer:
-        ensure_venv(IMPORTER, say)
+    for part in parts:
+        if part in VENVS:
+            ensure_venv(VENVS[part], say)
 
 
 def _containers(parts: Sequence[str], say: Say) -> dict[str, str]:

@@ -18,6 +18,7 @@ from .shell import ToolError, run
 OLDEST_PYTHON = (3, 11)  # the oldest that ansible-core 2.19 runs on
 DEVELOPMENT = "requirements-dev.txt"
 IMPORTER = "requirements-importer.txt"
+OLDEST_ANSIBLE = "requirements-oldest.txt"
 
 
 def venv_dir(requirements: str) -> Path:

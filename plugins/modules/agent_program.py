@@ -208,13 +208,17 @@ def install(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
 
 def check_config(text: str, path: str) -> str:
-    """*text* when the program takes it as its configuration, with a newline at its end."""
+    """*text* as it is written, when the program takes it as its configuration.
+
+    Before ansible-core 2.19 a template that looks like JSON arrives decoded and encoded again,
+    in one line: the file is the same whatever Ansible it came through.
+    """
     try:
         raw = json.loads(text)
     except ValueError as error:
         raise BackupError(f"{path} would not be JSON: {error}") from error
     parse_config(raw, path)
-    return text.rstrip("\n") + "\n"
+    return json.dumps(raw, indent=2) + "\n"
 
 
 def program_diff(root: str, previous: str, digest: str) -> Dict[str, str]:

@@ -9,11 +9,16 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLAYBOOK_TIMEOUT_SECONDS = 300
+# Another Ansible's Python, of the oldest that the collection says it runs under.
+ANSIBLE_PYTHON = os.environ.get("LPB_ANSIBLE_PYTHON", sys.executable)
+# ansible.posix, which writes the results as JSON, comes with the newer one.
+COLLECTIONS = os.pathsep.join([str(CHECKOUT / ".collections"), sysconfig.get_path("purelib")])
 
 
 class TaskResult(NamedTuple):
@@ -73,14 +78,14 @@ def run_playbook_file(
     ended = subprocess.run(
         [
             *launcher,
-            *(sys.executable, "-m", "ansible", "playbook"),
+            *(ANSIBLE_PYTHON, "-m", "ansible", "playbook"),
             *("-i", str(directory / "hosts.yml"), *options, str(playbook)),
         ],
         cwd=CHECKOUT,
         env={
             **os.environ,
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS,
             "ANSIBLE_HOME": str(directory / "ansible"),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_NOCOLOR": "1",

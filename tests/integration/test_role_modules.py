@@ -10,6 +10,7 @@ looks at the tasks it is about.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import threading
@@ -227,6 +228,11 @@ def test_the_roles_defaults_are_the_programs(run: PlaybookRun, site: Path) -> No
         "containers": defaults.containers,
         "guards": defaults.guards,
     }
+
+
+def test_the_configuration_is_written_for_people_too(run: PlaybookRun, site: Path) -> None:
+    text = (site / "etc" / "config.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=2) + "\n"
 
 
 def test_the_configuration_is_private(run: PlaybookRun, site: Path) -> None:
