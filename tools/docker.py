@@ -36,10 +36,10 @@ def daemon_problem() -> str:
     """Return why no Docker daemon answers, or "" when one does."""
     if not Path(DEBIAN_CLIENT).exists() and shutil.which("docker") is None:
         return "the docker client is not installed"
-    answer = docker("info", "--format", "{{.ServerVersion}}", check=False, timeout_seconds=30)
+    answer = docker("version", "--format", "{{.Server.Version}}", check=False, timeout_seconds=30)
     if answer.returncode == 0:
         return ""
-    return f"docker info: {(answer.stderr or answer.stdout).strip().splitlines()[-1]}"
+    return f"docker version: {(answer.stderr or answer.stdout).strip().splitlines()[-1]}"
 
 
 def image_exists(tag: str) -> bool:

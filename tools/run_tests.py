@@ -86,7 +86,10 @@ def _run(lanes: Sequence[Sequence[Stage]], report: Report) -> None:
     stop = threading.Event()
     needs = {stage.needs for lane in lanes for stage in lane} - {""}
     # The emulated board takes longest to make, and nobody else waits for it.
-    waves = {"set-up: for the stages": needs - {"arm64"}, "set-up: emulated board": needs & {"arm64"}}
+    waves = {
+        "set-up: for the stages": needs - {"arm64"},
+        "set-up: emulated board": needs & {"arm64"},
+    }
     ready: dict[str, Future[dict[str, str]]] = {}
     with ThreadPoolExecutor(1) as pool:
         for name, parts in waves.items():

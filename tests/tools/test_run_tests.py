@@ -121,6 +121,7 @@ def test_ctrl_c_lets_the_running_stages_end_and_starts_no_other(
 
     def interrupted(log: Log) -> str:
         began.append(log.path.name)
+        time.sleep(0.1)  # until the main thread waits
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.3)
         ended.append(log.path.name)

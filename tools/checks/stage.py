@@ -94,8 +94,8 @@ def run_lanes(
     (their programs got the signal too) clean up, *stop* is set and no other begins.
     """
     with ThreadPoolExecutor(len(lanes)) as pool:
-        running = [pool.submit(_run_lane, lane, problem_of, report, stop) for lane in lanes]
         try:
+            running = [pool.submit(_run_lane, lane, problem_of, report, stop) for lane in lanes]
             for lane in running:
                 lane.result()
         except KeyboardInterrupt:
