@@ -9,6 +9,7 @@ import base64
 import binascii
 from typing import Any
 
+from . import hosts
 from .accounts import Key, key_answer, require
 from .buckets import bucket_answer
 from .calls import Call, Handler, page_count, transactions
@@ -47,10 +48,10 @@ class AccountCalls:
         only = buckets[0] if buckets else {"id": None, "name": None}
         storage = {
             "absoluteMinimumPartSize": PART_BYTES_MIN,
-            "apiUrl": call.base_url,
-            "downloadUrl": call.base_url,
+            "apiUrl": f"{call.base_url}/{hosts.API}",
+            "downloadUrl": f"{call.base_url}/{hosts.DOWNLOAD}",
             "recommendedPartSize": RECOMMENDED_PART_BYTES,
-            "s3ApiUrl": call.base_url,
+            "s3ApiUrl": f"{call.base_url}/{hosts.S3}",
         }
         one_bucket = {
             "bucketId": only["id"],

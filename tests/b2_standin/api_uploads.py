@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from . import hosts
 from .accounts import Key, require
 from .calls import Call, Handler, page_count
 from .large_files import LISTED_PARTS_MAX, check_part_number, part_answer
@@ -36,22 +37,22 @@ class UploadCalls:
         require(key, "writeFiles", bucket_id)
         self._service.buckets.get(bucket_id)
         token = self._service.accounts.issue(key, "upload", bucket_id)
-        url = f"{call.base_url}/b2api/v{call.api_version}/b2_upload_file/{bucket_id}"
+        url = _upload_url(call, "b2_upload_file", bucket_id)
         return {
             "authorizationToken": token,
             "bucketId": bucket_id,
-            "uploadUrl": f"{url}/{secrets.token_hex(8)}",
+            "uploadUrl": url,
         }
 
     def _get_upload_part_url(self, call: Call, key: Key) -> dict[str, Any]:
         version = self._service.large_files.unfinished(call.params.text("fileId"))
         require(key, "writeFiles", version.bucket_id, version.name)
         token = self._service.accounts.issue(key, "part", version.bucket_id, version.seq)
-        url = f"{call.base_url}/b2api/v{call.api_version}/b2_upload_part/{version.file_id}"
+        url = _upload_url(call, "b2_upload_part", version.file_id)
         return {
             "authorizationToken": token,
             "fileId": version.file_id,
-            "uploadUrl": f"{url}/{secrets.token_hex(8)}",
+            "uploadUrl": url,
         }
 
     def _start_large_file(self, call: Call, key: Key) -> dict[str, Any]:
@@ -114,3 +115,8 @@ class UploadCalls:
 
     def _version_answer(self, version: Version, call: Call, key: Key) -> dict[str, Any]:
         return version_answer(version, self._service.accounts.account_id, key, call.api_version)
+
+
+def _upload_url(call: Call, name: str, target_id: str) -> str:
+    base = f"{call.base_url}/{hosts.UPLOAD}/b2api/v{call.api_version}"
+    return f"{base}/{name}/{target_id}/{secrets.token_hex(8)}"

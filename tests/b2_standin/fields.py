@@ -15,7 +15,7 @@ _BUCKET = (
 )
 _LISTING = "bucketId startFileName maxFileCount prefix delimiter"
 _COPY = "sourceFileId range sourceServerSideEncryption destinationServerSideEncryption"
-_FIELDS = {
+FIELDS = {
     "b2_authorize_account": "",
     "b2_cancel_large_file": "fileId",
     "b2_copy_file": f"{_COPY} destinationBucketId fileName metadataDirective contentType fileInfo"
@@ -51,7 +51,7 @@ _FIELDS = {
 
 def check_fields(call: str, api_version: int, names: Iterable[str]) -> None:
     """400 bad_json if a call carries a field that it doesn't have in this version of the API."""
-    known = set(_FIELDS[call].split())
+    known = set(FIELDS[call].split())
     if call == "b2_create_key":
         known.add("bucketIds" if api_version >= 4 else "bucketId")
     unknown = sorted(set(names) - known)

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from . import transfers
+from . import hosts, transfers
 from .admin import Admin
 from .api import Api
 from .api_accounts import basic_user
@@ -141,6 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True
             raise B2Error(411, "length_required", "Content-Length is required")
+        self._host, path = hosts.split(path)
         parts = path.split("/", 3)
         if self._is_admin:
             values = {**query, **self._read_json(None)}
@@ -161,6 +162,7 @@ class Handler(BaseHTTPRequestHandler):
             self._upload(name, version, path.split("/")[1] if "/" in path else "")
         else:
             self._call = name
+            hosts.check(self._host, name)
             self._begin(None)
             reset_after = self._plan.reset_after_bytes
             values = {**query, **self._read_json(self._meter(reset_after, "in"))}
@@ -174,6 +176,7 @@ class Handler(BaseHTTPRequestHandler):
     def _upload(self, name: str, version: int, target: str) -> None:
         """Take an upload; ``target`` is the ID of the bucket or large file in its URL."""
         self._call = name
+        hosts.check(self._host, name)
         service = self.server.service
         authorization = self.headers.get("Authorization")
         self._begin(self.headers.get("X-Bz-File-Name"))
@@ -195,6 +198,7 @@ class Handler(BaseHTTPRequestHandler):
         self, name: str, query: dict[str, str], bucket_name: str = "", encoded_name: str = ""
     ) -> None:
         self._call = name
+        hosts.check(self._host, name)
         service = self.server.service
         authorization, range_ = self._authorization(query), self.headers.get("Range")
         file_name = decode(encoded_name)

@@ -194,6 +194,7 @@ def download_by_name(
     if bucket is None:
         raise not_found(f"Bucket does not exist: {bucket_name}")
     key = _reader(service, authorization, bucket, name, "account", "download")
+    check_name(name)  # B2 answers 400 for "folder/", as rclone knows
     version = service.versions.latest(bucket.bucket_id, name)
     if version is None or version.action != "upload":
         raise not_found(f"File with such name does not exist: {name}")

@@ -42,7 +42,7 @@ class Caller:
     def __call__(self, name: str, version: int = 4, **fields: Any) -> tuple[int, str | None]:
         """Status and code of a call."""
         status, answer, _r = self._http(
-            "POST", f"/b2api/v{version}/{name}", fields, Authorization=self._token
+            "POST", f"/api000/b2api/v{version}/{name}", fields, Authorization=self._token
         )
         return status, answer.get("code")
 
@@ -138,6 +138,13 @@ def test_illegal_names(b2: StandIn, call: Caller, bucket: Any, name: str) -> Non
 def test_a_name_that_is_not_percent_encoded(b2: StandIn, call: Caller, encoded: str) -> None:
     assert call.upload(encoded) == (400, "bad_request")
     assert versions(b2) == []
+
+
+def test_a_download_of_a_folder_is_a_bad_request(b2: StandIn, bucket: Any) -> None:
+    bucket.upload_bytes(b"x", "folder/file")
+    token = bucket.api.account_info.get_account_auth_token()
+    for name, status in (("folder/", 400), ("folder", 404), ("folder/file", 200)):
+        assert Http(b2)("HEAD", f"/f000/file/{BUCKET}/{name}", Authorization=token)[0] == status
 
 
 def test_the_longest_names_and_a_backslash_through_rclone(

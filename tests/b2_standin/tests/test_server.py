@@ -143,7 +143,7 @@ def test_every_api_version_logs_in(b2: StandIn, version: int) -> None:
     )
     assert status == 200
     storage = answer if version <= 2 else answer["apiInfo"]["storageApi"]
-    assert storage["apiUrl"] == storage["downloadUrl"] == b2.url
+    assert len({b2.url, storage["apiUrl"], storage["downloadUrl"]}) == 3
     assert ("minimumPartSize" in storage) == (version == 1)
     assert storage["absoluteMinimumPartSize"] == 5_000_000
     allowed = storage if version == 3 else storage["allowed"]
@@ -152,7 +152,7 @@ def test_every_api_version_logs_in(b2: StandIn, version: int) -> None:
     assert ("bucketId" in allowed) == (version < 4)
     status, answer, _r = ask(
         "POST",
-        f"/b2api/v{version}/b2_list_buckets",
+        f"{storage['apiUrl'][len(b2.url) :]}/b2api/v{version}/b2_list_buckets",
         {"accountId": b2.account_id},
         Authorization=answer["authorizationToken"],
     )
@@ -171,15 +171,37 @@ def test_errors_are_json_and_keep_the_connection(b2: StandIn) -> None:
         ("b2_list_buckets", {}, {"Authorization": token}, 400, "bad_request"),
         ("b2_list_buckets", b"no json", {"Authorization": token}, 400, "bad_json"),
         ("b2_make_coffee", {}, {"Authorization": token}, 400, "bad_request"),
-        ("b2_upload_file/x/y", b"b" * 3_000_000, {"Authorization": "no"}, 401, "bad_auth_token"),
         ("b2_list_file_names", {"bucketId": "0"}, {"Authorization": token}, 400, "bad_bucket_id"),
         ("b2_get_file_info", {"fileId": "4_x"}, {"Authorization": token}, 400, "bad_request"),
     ):  # fmt: skip
-        got, answer, _r = ask("POST", f"/b2api/v3/{path}", body, **headers)
+        got, answer, _r = ask("POST", f"/api000/b2api/v3/{path}", body, **headers)
         assert (got, answer["status"], answer["code"]) == (status, status, code), path
         assert answer["message"] is not None
-    assert ask("GET", "/nowhere")[0] == 404
+    for path, status in (("/pod-000/b2api/v3/b2_upload_file/x/y", 401), ("/nowhere", 404)):
+        assert ask("POST", path, b"b" * 3_000_000, Authorization="no")[0] == status
     assert ask.connection.sock is socket
+
+
+def test_each_call_is_for_its_host(b2: StandIn) -> None:
+    api = b2_api(b2)
+    bucket = api.get_bucket_by_name(BUCKET)
+    bucket.upload_bytes(b"x", "file")
+    token = api.account_info.get_account_auth_token()
+    upload = api.session.get_upload_url(bucket.id_)["uploadUrl"][len(b2.url) :]
+    ask = Http(b2)
+    for path, right, wrong in (
+        (f"/b2api/v4/b2_list_buckets?accountId={b2.account_id}", "/api000", ("", "/f000")),
+        (f"/file/{BUCKET}/file", "/f000", ("", "/pod-000")),
+        (upload.removeprefix("/pod-000"), "/pod-000", ("", "/api000")),
+    ):
+        for host in wrong:
+            status, _answer, _r = ask("POST" if "upload" in path else "GET", host + path,
+                                      Authorization=token)  # fmt: skip
+            assert status == 400, host + path
+        if "upload" not in path:
+            response = Http(b2).connection
+            response.request("GET", right + path, headers={"Authorization": token})
+            assert response.getresponse().status == 200
 
 
 def test_a_listing_with_a_delimiter_goes_on_page_by_page(b2: StandIn) -> None:
@@ -195,7 +217,7 @@ def test_a_listing_with_a_delimiter_goes_on_page_by_page(b2: StandIn) -> None:
         start: dict[str, str | None] = {}
         while True:
             body = {"bucketId": bucket.id_, "delimiter": "/", "maxFileCount": 1, **start}
-            _status, answer, _r = ask("POST", f"/b2api/v2/{call}", body, Authorization=token)
+            _status, answer, _r = ask("POST", f"/api000/b2api/v2/{call}", body, Authorization=token)
             found += [(item["fileName"], item["action"]) for item in answer["files"]]
             if answer["nextFileName"] is None:
                 return found
