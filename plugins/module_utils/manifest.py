@@ -9,7 +9,7 @@ The API, by module (paths inside a manifest are bytes, relative to the described
     :class:`Entry`, :func:`content_path`, :func:`sort_key`, :class:`ManifestError`.
 ``manifest_file``
     ``read_entries(path) -> Iterator[Entry]``, ``check_manifest(path) -> ManifestSummary``,
-    ``read_header(path)``, :class:`ManifestWriter`.
+    :class:`ManifestReader` with the ``header``, :class:`ManifestWriter`.
 ``manifest_walk``
     ``write_manifest(root, path, previous=None, ...) -> WalkResult`` and
     ``walk_entries(root, ...) -> Iterator[Entry]``.

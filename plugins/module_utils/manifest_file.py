@@ -66,15 +66,6 @@ def read_entries(path: AnyPath) -> Iterator[Entry]:
         yield from reader
 
 
-def read_header(path: AnyPath) -> Dict[str, Any]:
-    """The header of the manifest at *path* with what its writer added to it.
-
-    Raises :class:`ManifestError`; :class:`OSError` when the file can't be opened.
-    """
-    with ManifestReader(path) as reader:
-        return reader.header
-
-
 def check_manifest(path: AnyPath) -> ManifestSummary:
     """Read the whole manifest at *path* and return its counts.
 

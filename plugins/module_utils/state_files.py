@@ -94,8 +94,3 @@ class StateFiles:
     def second_listing(self) -> str:
         """What lies there, when all of it is compared."""
         return os.path.join(self.directory, "second_listing.csv")
-
-    @property
-    def last_run(self) -> str:
-        """The newest run record."""
-        return os.path.join(self.directory, "last_run.json")

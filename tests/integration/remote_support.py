@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -123,3 +124,15 @@ def write_tree(directory: Path, files: dict[str, bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return directory
+
+
+def read_tree(root: bytes) -> dict[bytes, bytes]:
+    """The regular files below *root*: relative path to content."""
+    found = {}
+    for directory, _directories, files in os.walk(root):
+        for name in files:
+            path = os.path.join(directory, name)
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                with open(path, "rb") as stream:
+                    found[os.path.relpath(path, root)] = stream.read()
+    return found

@@ -18,10 +18,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     ManifestError,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import (
+    ManifestReader,
     ManifestWriter,
     check_manifest,
     read_entries,
-    read_header,
 )
 
 DIGEST = "0123456789abcdef" * 4
@@ -56,7 +56,8 @@ def rewrite(path: Path, lines: List[bytes]) -> None:
 
 def test_round_trip(manifest: Path) -> None:
     assert list(read_entries(manifest)) == ENTRIES
-    assert read_header(manifest)["host"] == "potato"
+    with ManifestReader(manifest) as reader:
+        assert reader.header["host"] == "potato"
     summary = check_manifest(manifest)
     assert (summary.entries, summary.content_files, summary.content_bytes) == (4, 2, 15)
     assert summary.types == {"directory": 1, "file": 3}
@@ -124,17 +125,17 @@ def test_another_version_says_so(manifest: Path) -> None:
     lines = lines_of(manifest)
     rewrite(manifest, [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]])
     with pytest.raises(ManifestError, match="format version 2, this program reads 1"):
-        read_header(manifest)
+        check_manifest(manifest)
 
 
 def test_something_else_is_no_manifest(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"plain text\n")
     with pytest.raises(ManifestError, match="is damaged"):
-        read_header(other)
+        check_manifest(other)
     rewrite(other, [b'{"format":"tar"}\n'])
     with pytest.raises(ManifestError, match="is not a manifest"):
-        read_header(other)
+        check_manifest(other)
 
 
 def test_a_failed_writer_leaves_the_old_file_and_nothing_beside_it(manifest: Path) -> None:
