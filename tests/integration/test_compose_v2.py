@@ -11,13 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, List
 
 import pytest
 from integration.container_lab import Lab, docker, needed_image, night, tree_difference
-from integration.night_host import MODULE_UTILS
+from integration.night_host import MODULE_UTILS, NightHost, mounted_ssd
 
+from b2_standin.client import StandIn
 from tools.compose_plugin import docker_config, is_there
 
 # job ends after its work, as a database's migration does; app waits for both, web for app.
@@ -66,16 +68,22 @@ def make_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     if not is_there():
         pytest.skip("compose v2 is not there: python3 -m tools.setup docker")
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_config()))
-    with Lab(tmp_path / "lab", image) as lab:
-        for name in ("db", "app", "web"):
-            (lab.volumes / name).mkdir()
-        text = PROJECT.format(image=image, volumes=lab.volumes, prefix=lab.prefix)
-        (lab.directory / "opt/compose.yml").write_text(text)
-        compose(lab, "up", "--detach")
-        try:
-            yield lab
-        finally:
-            compose(lab, "down", "--timeout", "2")
+    with Lab(tmp_path / "lab", image) as lab, project(lab, lab.volumes):
+        yield lab
+
+
+@contextmanager
+def project(lab: Lab, volumes: Path) -> Iterator[None]:
+    """The project, up, with its data in *volumes*."""
+    for name in ("db", "app", "web"):
+        (volumes / name).mkdir()
+    text = PROJECT.format(image=lab.image, volumes=volumes, prefix=lab.prefix)
+    (lab.directory / "opt/compose.yml").write_text(text)
+    compose(lab, "up", "--detach")
+    try:
+        yield
+    finally:
+        compose(lab, "down", "--timeout", "2")
 
 
 def compose(lab: Lab, *argv: str) -> str:
@@ -152,6 +160,42 @@ def test_the_stack_is_brought_up_by_compose_v2(lab: Lab) -> None:
     assert project["finished"] == names(lab, "job")
     assert not project["problems"]
     assert lab.states() == STATES
+
+
+def test_a_volume_of_a_project_is_replaced_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = needed_image()
+    if not is_there():
+        pytest.skip("compose v2 is not there: python3 -m tools.setup docker")
+    if os.geteuid() != 0:
+        pytest.skip("mounting an SSD needs root")
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_config()))
+    with (
+        StandIn.start(tmp_path / "b2") as stand_in,
+        mounted_ssd(tmp_path) as ssd,
+        Lab(tmp_path / "lab", image) as lab,
+    ):
+        host = NightHost(tmp_path, ssd, stand_in)
+        (host.compose / "compose.yml").write_text("services: {}\n")
+        with project(lab, host.volumes):
+            (host.volumes / "db/rows").write_text("good\n")
+            host.write_config(
+                containers={"stop_timeout_seconds": 5, "start_timeout_seconds": 15},
+            )
+            host.night()
+            (host.volumes / "db/rows").write_text("lost\n")
+            before = ids(lab)
+            done = host.program("restore", "daily", "--in-place", "--volume", "db", "--yes")
+            assert done.returncode == 0, done.stdout + done.stderr
+            # The containers are the same, healthy, and see the restored directory.
+            assert (lab.states(), ids(lab)) == (STATES, before)
+            assert docker("exec", f"{lab.prefix}-db-1", "cat", "/data/rows") == "good"
+            # Compose, asked to stop and start its project, has nothing to mend.
+            compose(lab, "stop", "--timeout", "2")
+            compose(lab, "start")
+            assert (lab.states()["db-1"], ids(lab)) == ("running", before)
+            assert docker("exec", f"{lab.prefix}-db-1", "cat", "/data/rows") == "good"
 
 
 def ids(lab: Lab) -> Dict[str, str]:
