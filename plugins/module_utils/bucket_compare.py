@@ -15,7 +15,7 @@ from typing import Iterable, Iterator, Optional, Tuple
 
 from .manifest import AnyPath, content_path
 from .manifest_carrier import DELETE, UPLOAD, iter_travelling
-from .rclone_lists import Entry, modified_ms
+from .rclone_lists import Entry, modified_ms, raw_path
 
 _CACHE_KIB = 4096
 _MS_NS = 10**6
@@ -56,7 +56,7 @@ def iter_bucket_changes(
 
 
 def _row(entry: Entry) -> Tuple[bytes, int, str]:
-    return entry.path.encode("utf-8", "surrogateescape"), entry.bytes, entry.modified
+    return raw_path(entry), entry.bytes, entry.modified
 
 
 def _same_time(told: str, mtime_ns: int, time_step_ms: int) -> bool:

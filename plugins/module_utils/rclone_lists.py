@@ -23,6 +23,11 @@ LIST_NAMES_MAX = 20_000
 TIME_FORMAT = "2006-01-02T15:04:05.000-07:00"
 
 
+def raw_path(entry: Entry) -> bytes:
+    """The bytes of the path of *entry*."""
+    return entry.path.encode("utf-8", "surrogateescape")
+
+
 @dataclass(frozen=True)
 class Entry:
     """One object of a listing; *path* holds other than UTF-8 bytes as surrogate escapes.

@@ -14,7 +14,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from .errors import BackupError
 from .manifest_carrier import NameSet, iter_upload_paths
 from .rclone import Rclone
-from .rclone_lists import read_listing
+from .rclone_lists import raw_path, read_listing
 from .restore_points import (
     DAILY_DIRECTORY,
     POINTS_DIRECTORY,
@@ -88,12 +88,17 @@ def prove_count(rclone: Rclone, work_directory: Optional[str] = None) -> CountPr
             "Restore from an older night if you must restore now; run backup-to-b2.sh to send what "
             "is missing and seal anew",
         )
+    return counted(seal, found, started)
+
+
+def counted(seal: Seal, found: Amount, started_seconds: float) -> CountProof:
+    """The proof that *found* is what *seal* says; *started_seconds* is on the monotonic clock."""
     return CountProof(
         point=seal.id,
         sealed_at=seal.sealed_at,
         sealed=seal.upload,
         found=found,
-        seconds=round(time.monotonic() - started, 3),
+        seconds=round(time.monotonic() - started_seconds, 3),
     )
 
 
@@ -111,7 +116,7 @@ def _what_differs(rclone: Rclone, seal: Seal, work_directory: Optional[str]) -> 
         first: List[str] = []
         with NameSet() as present:
             for entry in read_listing(listing):
-                present.add(entry.path.encode("utf-8", "surrogateescape"))
+                present.add(raw_path(entry))
             for path in iter_upload_paths(manifest):
                 if path not in present:
                     tree, name = _tree_and_name(path)

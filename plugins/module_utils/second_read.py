@@ -18,8 +18,8 @@ from .errors import BackupError
 from .manifest import content_path
 from .manifest_carrier import NameSet, iter_travelling
 from .rclone import Rclone
-from .rclone_lists import read_listing, write_file_list
-from .remote_count import CountProof, newest_seal
+from .rclone_lists import raw_path, read_listing, write_file_list
+from .remote_count import CountProof, counted, newest_seal
 from .restore import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
 from .restore_points import Amount
 from .second import histories
@@ -43,9 +43,7 @@ def download_from_second(rclone: Rclone) -> Download:
                 source = rclone.crypt(directory)
                 listing = wanted.files_from + _LISTING_SUFFIX
                 rclone.list_to(source, listing)
-                found = (
-                    entry.path.encode("utf-8", "surrogateescape") for entry in read_listing(listing)
-                )
+                found = (raw_path(entry) for entry in read_listing(listing))
                 count = write_file_list(part, (path for path in found if remaining.discard(path)))
                 _copy(rclone, source, part, count, wanted)
             count = write_file_list(part, remaining)
@@ -78,8 +76,7 @@ def prove_second(rclone: Rclone, work_directory: str) -> CountProof:
             for place in [*_directories_after(rclone, seal.id), seal.data]:
                 rclone.list_to(rclone.crypt(place), listing)
                 for item in read_listing(listing):
-                    path = item.path.encode("utf-8", "surrogateescape")
-                    if remaining.discard(_sized(item.bytes, path)):
+                    if remaining.discard(_sized(item.bytes, raw_path(item))):
                         found_files, found_bytes = found_files + 1, found_bytes + item.bytes
             missing = _first(remaining)
     found = Amount(found_files, found_bytes)
@@ -89,13 +86,7 @@ def prove_second(rclone: Rclone, work_directory: str) -> CountProof:
             f"missing on the second destination or have another size: {', '.join(missing)}",
             "The next night compares all of it and sends what is missing",
         )
-    return CountProof(
-        point=seal.id,
-        sealed_at=seal.sealed_at,
-        sealed=seal.upload,
-        found=found,
-        seconds=round(time.monotonic() - started, 3),
-    )
+    return counted(seal, found, started)
 
 
 def _copy(rclone: Rclone, source: str, files_from: str, count: int, wanted: Wanted) -> None:
