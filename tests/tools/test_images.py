@@ -41,7 +41,9 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 def test_a_whole_tree_becomes_an_image_with_its_name(client: Client, tmp_path: Path) -> None:
-    images._import("lpb-potato:1", tmp_path)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    images._import("lpb-potato:1", tree)
     assert client.told()[0].endswith(" -")
     assert client.told()[1:] == [f"image tag {ID} lpb-potato:1"]
 
@@ -66,3 +68,20 @@ def test_a_program_ended_by_ctrl_c_gave_no_answer() -> None:
     for script in ("kill -INT $$", "exit 130"):
         with pytest.raises(ToolError, match="was interrupted"):
             shell.run(["sh", "-c", script], check=False)
+
+
+def test_images_of_any_version_go_unless_one_is_in_use(client: Client) -> None:
+    client.answers(
+        'case "$2 $3" in',
+        "'ls --format') echo $5:old; echo $5:new ;;",
+        "'rm lpb-potato:old') echo 'conflict: in use' >&2; exit 1 ;;",
+        "esac",
+    )
+    said: list[str] = []
+    images.remove_images(said.append)
+    assert said == [
+        "the image lpb-potato:old stays: conflict: in use",
+        "removed the image lpb-potato:new",
+        "removed the image lpb-services:old",
+        "removed the image lpb-services:new",
+    ]
