@@ -57,6 +57,10 @@ def snapshots(arguments: argparse.Namespace) -> int:
     local = _local_told(asked.config) if asked.is_board and not asked.is_second else []
     # Another machine knows what the seals say, and nothing that happened on the board since.
     known = read_verified(StateFiles(asked.config.paths.state)) if asked.is_board else {}
+    problems = [*points.problems, *(second.problems if second is not None else ())]
+    for problem in problems:
+        sys.stderr.write(f"a point that can't be restored: {problem}\n")
+    code = EXIT_WARNINGS if problems else EXIT_OK
     if arguments.json:
         newest = points.nights[-1] if points.nights else None
         answer(
@@ -65,14 +69,14 @@ def snapshots(arguments: argparse.Namespace) -> int:
             + local
             + (second_told(second, _seal_told) if second else [])
         )
-        return EXIT_OK
+        return code
     if not asked.is_second:
         _say_points(points, local, asked.config, known)
     if second is not None:
         say_second(second, asked.config)
     if asked.is_board:
         say_replaced(asked.config)
-    return EXIT_OK
+    return code
 
 
 def prune(arguments: argparse.Namespace) -> int:

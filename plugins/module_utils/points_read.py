@@ -8,29 +8,59 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Callable, Iterator, List, Sequence, Tuple, TypeVar
 
+from .errors import BackupError
 from .rclone import Rclone
-from .restore import seals_in
-from .restore_points import POINTS_DIRECTORY, Seal
+from .rclone_log import RcloneError
+from .restore_points import POINTS_DIRECTORY, Seal, ids_of_seals, parse_seal, seal_path
 from .weekly_points import WeeklyPoint, parse_weekly, weeklies_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Points:
-    """Everything that can be restored from one destination, oldest first."""
+    """Everything that can be restored from one destination, oldest first; *problems* say which
+    points can't be read."""
 
     nights: Tuple[Seal, ...] = ()
     weeklies: Tuple[WeeklyPoint, ...] = ()
+    problems: Tuple[str, ...] = ()
 
 
 def read_points(rclone: Rclone) -> Points:
-    """Read every point below the crypt remote; downloads one small object each."""
+    """Read every point below the crypt remote; downloads one small object each.
+
+    One that is damaged hides none of the others: on the worst day they are what there is.
+    """
+    problems: List[str] = []
     with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
-        rclone.copy(rclone.crypt(POINTS_DIRECTORY), directory)
-        weeklies = []
-        for weekly in weeklies_of(os.listdir(directory)):
-            path = os.path.join(directory, os.path.basename(weekly.path))
-            with open(path, encoding="utf-8") as stream:
-                weeklies.append(parse_weekly(stream.read(), weekly.path))
-        return Points(tuple(seals_in(directory)), tuple(weeklies))
+        try:
+            rclone.copy(rclone.crypt(POINTS_DIRECTORY), directory)
+        except RcloneError as error:
+            # B2 out of reach brings nothing, a damaged object all but itself.
+            if not os.listdir(directory):
+                raise
+            problems.append(error.message)
+        names = os.listdir(directory)
+        nights = [seal_path(identifier) for identifier in ids_of_seals(names)]
+        weeklies = [weekly.path for weekly in weeklies_of(names)]
+        return Points(
+            tuple(_readable(directory, nights, parse_seal, problems)),
+            tuple(_readable(directory, weeklies, parse_weekly, problems)),
+            tuple(problems),
+        )
+
+
+def _readable(
+    directory: str, paths: Sequence[str], parse: Callable[[str, str], T], problems: List[str]
+) -> Iterator[T]:
+    for path in paths:
+        local = os.path.join(directory, os.path.basename(path))
+        with open(local, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+        try:
+            yield parse(text, path)
+        except BackupError as error:
+            problems.append(error.message)

@@ -14,6 +14,7 @@ from datetime import date
 from typing import List, Sequence
 
 from .config import Config
+from .errors import BackupError
 from .journal import Journal
 from .point_store import Store
 from .rclone import Rclone
@@ -98,5 +99,9 @@ def _prune_bucket(
 
 
 def _is_copy(rclone: Rclone, weekly: WeeklyName) -> bool:
-    text = rclone.cat(rclone.crypt(weekly.path)).decode("utf-8")
-    return parse_weekly(text, weekly.path).mode == COPY
+    try:
+        text = rclone.cat(rclone.crypt(weekly.path)).decode("utf-8", "replace")
+        return parse_weekly(text, weekly.path).mode == COPY
+    except BackupError:
+        # Damaged, it may be one; where a copy would lie, nothing else does.
+        return True

@@ -133,7 +133,7 @@ def find_point(rclone: Rclone, wanted: str) -> Seal:
     if kind == "weekly":
         return find_weekly(rclone, date)
     path = seal_path(choose_point(point_ids(rclone), wanted))
-    return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8"), path)
+    return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8", "replace"), path)
 
 
 def fetch_manifest(rclone: Rclone, seal: Seal, path: str) -> None:

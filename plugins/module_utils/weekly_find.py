@@ -14,4 +14,4 @@ def find_weekly(rclone: Rclone, wanted: str) -> Seal:
     """The seal of the weekly point of the date *wanted* ("" means the newest)."""
     names = rclone.names(rclone.crypt(POINTS_DIRECTORY))
     path = choose_weekly(weeklies_of(names), wanted).path
-    return parse_weekly(rclone.cat(rclone.crypt(path)).decode("utf-8"), path).seal
+    return parse_weekly(rclone.cat(rclone.crypt(path)).decode("utf-8", "replace"), path).seal

@@ -152,6 +152,36 @@ def test_a_copy_that_fails_is_a_warning_and_the_next_night_makes_it(host: NightH
     assert host.stand_in.files(BUCKET)
 
 
+def test_a_damaged_point_hides_no_other_and_goes_with_its_time(host: NightHost) -> None:
+    point = host.night()["point"]
+    weekly, night = "points/backup-2026-01-04.20260104T020000Z.json", "20260101T020000Z"
+    text = host.directory / "damaged"
+    text.write_bytes(b"\0\xff 16\n")
+    for path in (weekly, f"points/{night}.json"):
+        host.rclone("copyto", str(text), f"b2-encrypted:{path}")
+    listed = host.program("snapshots")
+    assert listed.returncode == 3
+    assert point in listed.stdout
+    assert f"{weekly} is not a weekly point" in listed.stderr
+    assert f"points/{night}.json is not a seal" in listed.stderr
+    asked = host.program("restore", "2026-01-02", "--yes", "--target", str(host.directory / "t"))
+    assert (asked.returncode, f"{night}.json is not a seal" in asked.stderr) == (1, True)
+
+    # One that doesn't even decrypt: the list is what is left.
+    stored = [item["fileName"] for item in host.stand_in.files(BUCKET)]
+    host.rclone("copyto", str(text), "b2-encrypted:points/20260102T020000Z.json")
+    [added] = {item["fileName"] for item in host.stand_in.files(BUCKET)} - set(stored)
+    host.stand_in.damage(BUCKET, added, kind="flip", offset=40)
+    listed = host.program("snapshots")
+    assert (listed.returncode, point in listed.stdout) == (3, True), listed.stderr
+
+    host.write_config(retention={"daily_days": 1, "keep_at_least": 1})
+    done = host.program("prune")
+    assert done.returncode == 0, done.stderr
+    assert host.rclone("lsf", "b2-encrypted:points").split() == [f"{point}.json"]
+    assert host.program("snapshots").returncode == 0
+
+
 def test_the_list_tells_when_each_point_was_verified(host: NightHost) -> None:
     first, second = host.night(), host.night()
     listed = json.loads(host.program("snapshots", "--json").stdout)
