@@ -3,6 +3,9 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python
 	"$$p" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info < (3, 11))' \
 	2>/dev/null && { command -v "$$p"; break; }; done)
 
+# "su" without "-" keeps a user's PATH, where mkfs, losetup, chroot and dockerd are missing.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
 .PHONY: help setup demo demo-clean test lint format bench faults
 .DEFAULT_GOAL := help
 
