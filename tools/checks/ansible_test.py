@@ -11,8 +11,9 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Optional
 
-from ..paths import cache_dir
+from ..paths import CHECKOUT, cache_dir
 from ..shell import ToolError, run
 from ..venvs import IMPORTER, venv_program
 from .stage import Log, Stage
@@ -162,6 +163,19 @@ def build(target: Path) -> Path:
     return next(target.glob("lepotato-backup-*.tar.gz"))
 
 
+def install(
+    log: Log,
+    tarball: Path,
+    target: Path,
+    cwd: Path = CHECKOUT,
+    env: Optional[dict[str, str]] = None,
+) -> None:
+    """Install the collection's tarball below *target*, as a user does."""
+    # Without --force it would find this checkout, say that nothing is to do, and install nothing.
+    options = ("collection", "install", "--force", str(tarball), "-p", str(target))
+    log.call("ansible-galaxy", *options, cwd=cwd, env=env)
+
+
 def _tarball(log: Log) -> str:
     """Install the tarball elsewhere; there every plugin and role has its documentation,
     and the playbook is found by its full name."""
@@ -173,11 +187,7 @@ def _tarball(log: Log) -> str:
         config.write_text(f"[defaults]\ncollections_path = {installed}\n")
         env = {"ANSIBLE_CONFIG": str(config), "ANSIBLE_COLLECTIONS_PATH": str(installed)}
         here = Path(scratch)
-        log.call(
-            *("ansible-galaxy", "collection", "install", str(tarball), "-p", str(installed)),
-            cwd=here,
-            env=env,
-        )
+        install(log, tarball, installed, cwd=here, env=env)
         tree = installed / "ansible_collections" / "lepotato" / "backup"
         _check_contents(tree)
         documented = _document(log, tree, here, env)
@@ -234,8 +244,8 @@ def _importer(log: Log) -> str:
     with tempfile.TemporaryDirectory(prefix="lpb-importer-") as scratch:
         tarball = build(Path(scratch))
         # Its ansible-lint must find the playbooks that name each other in full.
-        collections = f"{scratch}/collections"
-        log.call("ansible-galaxy", "collection", "install", str(tarball), "-p", collections)
+        collections = Path(scratch) / "collections"
+        install(log, tarball, collections)
         programs = str(Path(venv_program("python", IMPORTER)).parent)
         config = Path(scratch) / "importer.cfg"
         config.write_text("[galaxy-importer]\nCHECK_REQUIRED_TAGS=True\nLOG_LEVEL_MAIN=INFO\n")
@@ -246,7 +256,7 @@ def _importer(log: Log) -> str:
                 "GALAXY_IMPORTER_CONFIG": str(config),
                 "PATH": f"{programs}:/usr/bin:/bin",
                 "ANSIBLE_CONFIG": "",
-                "ANSIBLE_COLLECTIONS_PATH": collections,
+                "ANSIBLE_COLLECTIONS_PATH": str(collections),
             },
         )
     complaints = [line for line in output.splitlines() if line.startswith(("WARNING", "ERROR"))]

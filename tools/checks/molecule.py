@@ -1,17 +1,23 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""molecule test: the roles on an emulated ARM64 board, and a restore onto a blank one."""
+"""molecule test: the roles on an emulated ARM64 board, and a restore onto a blank one.
+
+What runs is the collection as a user installs it, from its tarball, and not this checkout.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
+from pathlib import Path
 
 from ..lab.inventory import secret_values
 from ..lab.lab import destroy
 from ..lab.names import LabNames
 from ..paths import CHECKOUT
 from ..shell import ToolError
+from .ansible_test import build, install
 from .stage import Log, Stage, last_line
 
 # What a restore does has nothing to do with the architecture, and emulated it takes minutes.
@@ -43,8 +49,15 @@ def _test(log: Log, scenario: str) -> str:
     try:
         # What molecule remembers of a lab that was destroyed here would keep it from making one.
         log.call("molecule", "reset", "-s", scenario)
-        # destroy comes after the secrets were read, so it is not molecule's here.
-        log.call("molecule", "test", "--destroy", "never", "-s", scenario, timeout_seconds=2400)
+        with tempfile.TemporaryDirectory(prefix="lpb-molecule-") as scratch:
+            collections = Path(scratch) / "collections"
+            install(log, build(Path(scratch)), collections)
+            # destroy comes after the secrets were read, so it is not molecule's here.
+            log.call(
+                *("molecule", "test", "--destroy", "never", "-s", scenario),
+                env={"ANSIBLE_COLLECTIONS_PATH": str(collections)},
+                timeout_seconds=2400,
+            )
         output = log.path.read_text(errors="replace")
         _assert_no_secret(output, secret_values(names))
         if "changed=" not in output:
