@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -53,6 +54,10 @@ ATTEMPTS = 2
 # So many files are looked up one by one, which costs a call or two each; for more of them their
 # directories are listed, and for a whole point the bucket, at 1,000 names a call.
 LOOKED_UP_FILES_MAX = 100
+
+# rclone 1.60 looks up the newest version of a file instead of the one at the time. Those in between
+# were not tried, and listing is right with any.
+LOOKS_UP_VERSIONS_FROM = (1, 75)
 
 PROBLEMS_TOLD = 10
 
@@ -105,12 +110,19 @@ def download_version(rclone: Rclone) -> Download:
             wanted.target,
             version_at=wanted.seal.version_at,
             files_from=wanted.files_from,
-            no_traverse=wanted.no_traverse,
+            no_traverse=wanted.no_traverse and looks_up_versions(rclone),
             fast_list=wanted.is_whole,
             on_progress=wanted.on_progress,
         )
 
     return download
+
+
+def looks_up_versions(rclone: Rclone) -> bool:
+    """Whether rclone, with ``--no-traverse``, finds a file as it was at a time."""
+    told = rclone.runner.run([rclone.config.binary, "version"]).stdout
+    found = re.match(r"rclone v(\d+)\.(\d+)", told)
+    return found is not None and (int(found[1]), int(found[2])) >= LOOKS_UP_VERSIONS_FROM
 
 
 def point_ids(rclone: Rclone) -> List[str]:
