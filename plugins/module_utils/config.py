@@ -10,14 +10,13 @@ a :class:`ConfigError` that names the file, the key and what was expected.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Tuple, Type, TypeVar, get_type_hints
+from typing import List, Mapping, Tuple
 
+from .config_build import KeyProblem, build
 from .errors import ConfigError
 
 CONFIG_PATH = "/etc/lepotato-backup/config.json"
@@ -35,23 +34,29 @@ DAYS_PER_WEEK = 7
 # Every tree is a directory name in staging and in the bucket.
 _TREE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
-# A suffixed size as rclone's --bwlimit and --b2-chunk-size take it, or a timetable.
+# A suffixed size as rclone's --b2-chunk-size takes it.
 _SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[BKMGkmg]?i?B?")
 
+# What rclone's --bwlimit takes (https://rclone.org/docs/#bwlimit-bandwidth-spec): a rate, or one
+# for sending and one for receiving, or a timetable of them.
+_RATE = r"(off|[0-9]+(\.[0-9]+)?[BKMGTP]?i?B?)"
+_RATES = rf"{_RATE}(:{_RATE})?"
+_FROM = r"((mon|tues?|wed(nes)?|thu(rs)?|fri|satu?r?|sun)(day)?-)?[0-2][0-9]:[0-5][0-9]"
+_BANDWIDTH = re.compile(rf"({_RATES}|{_FROM},{_RATES}( {_FROM},{_RATES})*)?", re.IGNORECASE)
+
+_ABSOLUTE = {"absolute": True}
 # Absolute and not the root; empty is none.
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[^/]+)*")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Paths:
     """Where things lie on the Potato."""
 
-    ssd: str = "/mnt/ssd"
-    staging: str = "/mnt/ssd/backup-staging"
-    state: str = "/var/lib/lepotato-backup"
-    log: str = "/mnt/ssd/logs/backup-to-b2.log"
+    ssd: str = field(default="/mnt/ssd", metadata=_ABSOLUTE)
+    staging: str = field(default="/mnt/ssd/backup-staging", metadata=_ABSOLUTE)
+    state: str = field(default="/var/lib/lepotato-backup", metadata=_ABSOLUTE)
+    log: str = field(default="/mnt/ssd/logs/backup-to-b2.log", metadata=_ABSOLUTE)
 
     @property
     def daily(self) -> str:
@@ -67,15 +72,18 @@ class Rclone:
     to 123 MB with two and to 95 MB with one (measured with a local stand-in, x86_64).
     """
 
-    binary: str = "/usr/local/bin/rclone"
-    config: str = "/etc/lepotato-backup/rclone.conf"
+    binary: str = field(default="/usr/local/bin/rclone", metadata=_ABSOLUTE)
+    config: str = field(default="/etc/lepotato-backup/rclone.conf", metadata=_ABSOLUTE)
     raw_remote: str = "b2-backup"
     crypt_remote: str = "b2-encrypted"
     # Measured at a round trip of 100 ms: 12 send small files 4.2 times as fast as rclone with 2, 8
     # only 3.5 times, and 16 no faster than 12: rclone makes no more than 100 calls a second.
     transfers: int = field(default=12, metadata={"minimum": 1})
     checkers: int = field(default=8, metadata={"minimum": 1})
-    bandwidth_limit: str = ""
+    bandwidth_limit: str = field(
+        default="",
+        metadata={"pattern": _BANDWIDTH, "expected": "like '4M' or '08:00,512k 23:00,off'"},
+    )
     chunk_size: str = field(default="5M", metadata={"pattern": _SIZE, "expected": "like '5M'"})
     upload_concurrency: int = field(default=2, metadata={"minimum": 1})
     stall_timeout_seconds: int = field(default=900, metadata={"minimum": 1})
@@ -86,7 +94,7 @@ class Source:
     """One staged tree: its name and the absolute paths that are captured into it."""
 
     tree: str = field(metadata={"pattern": _TREE_NAME, "expected": "lower case, digits and '-'"})
-    paths: Tuple[str, ...] = field(metadata={"absolute": True, "minimum_length": 1})
+    paths: Tuple[str, ...] = field(metadata={**_ABSOLUTE, "minimum_length": 1})
     exclude: Tuple[str, ...] = ()
     required: bool = True
 
@@ -117,7 +125,7 @@ class Containers:
     """
 
     enabled: bool = True
-    socket: str = "/var/run/docker.sock"
+    socket: str = field(default="/var/run/docker.sock", metadata=_ABSOLUTE)
     stop_timeout_seconds: int = field(default=30, metadata={"minimum": 1})
     start_timeout_seconds: int = field(default=120, metadata={"minimum": 1})
     include: Tuple[str, ...] = ()
@@ -260,7 +268,7 @@ def load_config(path: str = CONFIG_PATH) -> Config:
             f"{path} can't be read: {error.strerror}",
             "Run site.yml to write it, or name another file with --config",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"{path} is not JSON: {error}", "Run site.yml to write it anew"
         ) from error
@@ -270,11 +278,12 @@ def load_config(path: str = CONFIG_PATH) -> Config:
 def parse_config(raw: object, path: str = CONFIG_PATH) -> Config:
     """Turn decoded JSON into a :class:`Config`; *path* names the file in errors."""
     try:
-        config = _build(Config, raw, "")
+        config = build(Config, raw)
         _check_trees(config.sources)
+        _check_staging(config)
         _check_dumps(config.containers.dumps)
         _check_retention(config)
-    except _KeyProblem as problem:
+    except KeyProblem as problem:
         where = f"key '{problem.key}'" if problem.key else "the file"
         raise ConfigError(
             f"{path}: {where} {problem.what}",
@@ -283,81 +292,23 @@ def parse_config(raw: object, path: str = CONFIG_PATH) -> Config:
     return config
 
 
-class _KeyProblem(Exception):
-    def __init__(self, key: str, what: str) -> None:
-        super().__init__(key, what)
-        self.key = key
-        self.what = what
-
-
-def _build(cls: Type[T], raw: object, key: str) -> T:
-    if not isinstance(raw, dict):
-        raise _KeyProblem(key, f"must be an object, not {_kind(raw)}")
-    hints = get_type_hints(cls)
-    fields = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass
-    for name in raw:
-        if name not in fields:
-            known = ", ".join(sorted(fields))
-            raise _KeyProblem(_join(key, str(name)), f"is not known here; known are {known}")
-    values: Dict[str, Any] = {}
-    for name, item in fields.items():
-        here = _join(key, name)
-        if name in raw:
-            values[name] = _value(hints[name], raw[name], here)
-            _check_range(values[name], item.metadata, here)
-        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-            raise _KeyProblem(here, "is missing")
-    return cls(**values)
-
-
-def _value(hint: Any, raw: object, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, raw, key)  # type: ignore[arg-type]  # hint is a class here
-    origin = getattr(hint, "__origin__", None)
-    if origin is tuple:
-        if not isinstance(raw, list):
-            raise _KeyProblem(key, f"must be a list, not {_kind(raw)}")
-        return tuple(_value(hint.__args__[0], item, f"{key}[{i}]") for i, item in enumerate(raw))
-    if origin is not None:
-        if not isinstance(raw, dict):
-            raise _KeyProblem(key, f"must be an object, not {_kind(raw)}")
-        return {
-            name: _value(hint.__args__[1], item, _join(key, name)) for name, item in raw.items()
-        }
-    if hint is float and isinstance(raw, (int, float)) and not isinstance(raw, bool):
-        # JSON has no infinity, but Python reads one.
-        if not math.isfinite(raw):
-            raise _KeyProblem(key, f"must be a number, not {raw}")
-        return float(raw)
-    # bool is an int to Python, not to a person who wrote true for a number.
-    if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
-        raise _KeyProblem(key, f"must be {_NAMES[hint]}, not {_kind(raw)}")
-    return raw
-
-
-def _check_range(value: Any, rules: Mapping[str, Any], key: str) -> None:
-    if "minimum" in rules and value < rules["minimum"]:
-        raise _KeyProblem(key, f"must be at least {rules['minimum']}, not {value}")
-    if "maximum" in rules and value > rules["maximum"]:
-        raise _KeyProblem(key, f"must be at most {rules['maximum']}, not {value}")
-    if "minimum_length" in rules and len(value) < rules["minimum_length"]:
-        raise _KeyProblem(key, "must not be empty")
-    if "choices" in rules and value not in rules["choices"]:
-        raise _KeyProblem(key, f"must be one of {', '.join(rules['choices'])}, not {value!r}")
-    if "pattern" in rules and not rules["pattern"].fullmatch(value):
-        raise _KeyProblem(key, f"must be {rules['expected']}, not {value!r}")
-    if rules.get("absolute"):
-        for path in value:
-            if not os.path.isabs(path) or os.path.normpath(path) != path:
-                raise _KeyProblem(key, f"must hold absolute paths without '..', not {path!r}")
-
-
 def _check_trees(sources: Tuple[Source, ...]) -> None:
     seen: List[str] = []
     for index, source in enumerate(sources):
         if source.tree in seen:
-            raise _KeyProblem(f"sources[{index}].tree", f"repeats the tree {source.tree!r}")
+            raise KeyProblem(f"sources[{index}].tree", f"repeats the tree {source.tree!r}")
         seen.append(source.tree)
+
+
+def _check_staging(config: Config) -> None:
+    staging = config.paths.staging
+    for index, source in enumerate(config.sources):
+        for path in source.paths:
+            if f"{path}/".startswith(f"{staging}/"):
+                raise KeyProblem(
+                    f"sources[{index}].paths",
+                    f"must hold nothing of the staging area {staging}, not {path!r}",
+                )
 
 
 def _check_dumps(dumps: Tuple[Dump, ...]) -> None:
@@ -365,7 +316,7 @@ def _check_dumps(dumps: Tuple[Dump, ...]) -> None:
     for index, dump in enumerate(dumps):
         name = needed.get(dump.kind)
         if name and not getattr(dump, name):
-            raise _KeyProblem(
+            raise KeyProblem(
                 f"containers.dumps[{index}].{name}", f"is missing: a {dump.kind} dump needs it"
             )
 
@@ -373,28 +324,16 @@ def _check_dumps(dumps: Tuple[Dump, ...]) -> None:
 def _check_retention(config: Config) -> None:
     history_days = config.retention.history_days
     if config.retention.daily_days > history_days:
-        raise _KeyProblem(
+        raise KeyProblem(
             "retention.daily_days",
             f"must be at most retention.history_days ({history_days}): older nights can't be "
             f"restored, not {config.retention.daily_days}",
         )
     weekly = config.weekly
     if weekly.mode == "reference" and weekly.keep_weeks * DAYS_PER_WEEK > history_days:
-        raise _KeyProblem(
+        raise KeyProblem(
             "weekly.keep_weeks",
             f"must be at most {history_days // DAYS_PER_WEEK} with weekly.mode reference: such a "
             f"point lives on the version history of {history_days} days; take mode copy to keep "
             f"it longer, not {weekly.keep_weeks}",
         )
-
-
-_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _kind(raw: object) -> str:
-    names = {**_NAMES, dict: "an object", list: "a list", type(None): "null", float: "a fraction"}
-    return f"{names.get(type(raw), type(raw).__name__)} ({json.dumps(raw)[:60]})"
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name

@@ -312,7 +312,8 @@ class DockerClient:
     def _unreachable(self, error: Exception) -> DockerUnreachable:
         return DockerUnreachable(
             f"Docker can't be reached at {self.socket_path}: {str(error) or type(error).__name__}",
-            "Is Docker running? Without Docker set containers.enabled to false",
+            "Is Docker running? Correct agent_docker_socket, or for a host without containers set "
+            "agent_containers_enabled to false, and run site.yml",
         )
 
     @staticmethod

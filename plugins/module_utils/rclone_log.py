@@ -39,6 +39,9 @@ EXIT_MEANINGS = {
     8: "the transfer limit was reached",
     9: "nothing was transferred",
     10: "the time limit was reached",
+    # The shell's, which starts it.
+    126: "it can't be run",
+    127: "it is not there",
 }
 
 
@@ -280,6 +283,9 @@ def error_from(result: RcloneResult, what: str) -> RcloneError:
     *what* says in words what rclone was doing ("the upload of ..."). The order of the rules
     matters: a refused key also breaks connections, a wrong password also "is not found".
     """
+    if result.exit_code in (126, 127):
+        hint = "Run site.yml, which installs rclone, or correct agent_rclone_binary"
+        return _build(RcloneError, result, what, hint)
     text = "\n".join(finding.message for finding in result.errors)
     lowered = text.lower()
     for kind, words, hint in _RULES:
