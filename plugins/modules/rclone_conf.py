@@ -53,6 +53,12 @@ options:
       - Whether to prove the content before it replaces the file.
     type: bool
     default: true
+  prove_passwords:
+    description:
+      - Whether the proof tries the passwords and the second destination too, and not B2 alone.
+      - V(false) needs no O(binary); it is for a look in check mode before rclone is installed.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
@@ -170,6 +176,7 @@ def main() -> None:
             "raw_remote": {"type": "str", "default": "b2-backup"},
             "crypt_remote": {"type": "str", "default": "b2-encrypted"},
             "prove": {"type": "bool", "default": True},
+            "prove_passwords": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -235,11 +242,13 @@ def _replace(module: AnsibleModule, content: str, result: Dict[str, Any]) -> Non
         if module.params["prove"]:
             proof = _prove(module, candidate)
             result.update(proven=True, proof=dataclasses.asdict(proof))
-            runner = ModuleRunner(module)
-            seconds = second_warnings(
-                content, dest, proof.prefix, _binary(module), candidate, runner
-            )
-            for warning in (*proof.warnings, *seconds):
+            warnings = list(proof.warnings)
+            if module.params["prove_passwords"]:
+                runner = ModuleRunner(module)
+                warnings += second_warnings(
+                    content, dest, proof.prefix, _binary(module), candidate, runner
+                )
+            for warning in warnings:
                 module.warn(hide_secrets({"msg": warning}, content)["msg"])
         if not module.check_mode:
             os.rename(candidate, dest)
@@ -259,6 +268,8 @@ def _prove(module: AnsibleModule, candidate: str) -> AuthProof:
     remote = parse_remote(
         params["content"], params["raw_remote"], params["crypt_remote"], params["dest"]
     )
+    if not params["prove_passwords"]:
+        return prove_auth(remote, None)
     rclone: Optional[Rclone] = None
     if _binary(module) is not None:
         config = RcloneConfig(
