@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +27,8 @@ GOOD = {
     "lepotato_backup_password2": "the second password",
     "lepotato_backup_host_prefix": "potato",
     "agent_containers_enabled": False,
+    # What B2 says of a key is in test_roles_bad_key.py.
+    "rclone_prove": False,
 }
 SECOND_PASSWORD = "of the second destination"
 SECRETS = (
@@ -96,6 +100,20 @@ CASES = {
     ),
     "key-id-with-space": Case(
         "rclone", {"lepotato_backup_b2_key_id": "0041a2b3 "}, ("lepotato_backup_b2_key_id must be",)
+    ),
+    # As "ansible-vault encrypt_string" makes it of what echo prints.
+    "key-id-with-line-feed": Case(
+        "rclone",
+        {"lepotato_backup_b2_key_id": "0041a2b3\n"},
+        ("lepotato_backup_b2_key_id must be", "line breaks"),
+    ),
+    "bucket-with-line-feed": Case(
+        "rclone", {"lepotato_backup_bucket": "my-bucket\n"}, ("lepotato_backup_bucket must be",)
+    ),
+    "prefix-with-line-feed": Case(
+        "rclone",
+        {"lepotato_backup_host_prefix": "potato\n"},
+        ("lepotato_backup_host_prefix must be",),
     ),
     "key-with-space": Case(
         "rclone",
@@ -229,7 +247,36 @@ CASES = {
         ("key 'rclone.chunk_size' must be like '5M', not 'much'",),
     ),
     "hour": Case("schedule", {"schedule_hour": "at two"}, ("schedule_hour", "'at two'")),
+    "hour-of-no-day": Case(
+        "schedule", {"schedule_hour": "24"}, ("schedule_hour (0 to 23)", "'24'")
+    ),
+    "minute-step-without-range": Case(
+        "schedule", {"schedule_minute": "5/10"}, ("schedule_minute", "'5/10'")
+    ),
+    "weekday-unknown": Case(
+        "schedule", {"schedule_weekday": "sunny"}, ("schedule_weekday", "'sunny'")
+    ),
     "no-logs-kept": Case("schedule", {"schedule_log_days_kept": 0}, ("schedule_log_days_kept",)),
+}
+
+# Values that are right, though not the defaults.
+GOODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "good-rclone": ("rclone", {}),
+    "good-agent": ("agent", {}),
+    "good-socket-link": (
+        "agent",
+        {"agent_containers_enabled": True, "agent_docker_socket": "DIRECTORY/link"},
+    ),
+    "good-schedule": ("schedule", {}),
+    "good-cron-fields": (
+        "schedule",
+        {
+            "schedule_minute": "*/15,7",
+            "schedule_hour": "1-3,22-23/1,05",
+            "schedule_weekday": "Mon-fri",
+        },
+    ),
+    "good-number": ("schedule", {"schedule_hour": 3}),
 }
 
 TASKS: list[dict[str, Any]] = [
@@ -256,18 +303,19 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(directory: Path) -> PlaybookRun:
-    hosts: dict[str, dict[str, Any]] = {
-        f"good-{role}": {**GOOD, **_facts(), "case_role": role}
-        for role in ("rclone", "agent", "schedule")
-    }
-    for name, case in CASES.items():
-        wrong = {
-            key: str(directory) if value == "DIRECTORY" else value
-            for key, value in case.wrong.items()
+def run(directory: Path) -> Iterator[PlaybookRun]:
+    values = {name: (case.role, case.wrong) for name, case in CASES.items()}
+    hosts: dict[str, dict[str, Any]] = {}
+    for name, (role, own) in {**GOODS, **values}.items():
+        placed = {
+            key: value.replace("DIRECTORY", str(directory)) if isinstance(value, str) else value
+            for key, value in own.items()
         }
-        hosts[name] = {**GOOD, **_facts(), **wrong, "case_role": case.role}
-    return run_playbook(directory, hosts, TASKS, "--forks", "2", "--diff")
+        hosts[name] = {**GOOD, **_facts(), **placed, "case_role": role}
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(directory / "docker.sock"))
+        (directory / "link").symlink_to("docker.sock")
+        yield run_playbook(directory, hosts, TASKS, "--forks", "2", "--diff")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -280,10 +328,10 @@ def test_a_wrong_value_is_named_before_anything_is_changed(
     assert run.changed(name) == []
 
 
-@pytest.mark.parametrize("role", ["rclone", "agent", "schedule"])
-def test_good_values_pass(run: PlaybookRun, role: str) -> None:
-    assert run.failure(f"good-{role}") == ""
-    assert run.changed(f"good-{role}") == []
+@pytest.mark.parametrize("name", sorted(GOODS))
+def test_good_values_pass(run: PlaybookRun, name: str) -> None:
+    assert run.failure(name) == ""
+    assert run.changed(name) == []
 
 
 def test_no_secret_is_shown(run: PlaybookRun) -> None:
