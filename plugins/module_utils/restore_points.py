@@ -9,7 +9,6 @@ last object that a night writes, so everything it names is there and was counted
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import re
@@ -125,6 +124,17 @@ def epoch_of_point(identifier: str) -> float:
     return datetime.strptime(identifier, _ID_FORMAT).replace(tzinfo=timezone.utc).timestamp()
 
 
+def is_point_id(text: str) -> bool:
+    """Whether *text* can be the name of a point: none began in a thirteenth month."""
+    if not _ID.fullmatch(text):
+        return False
+    try:
+        epoch_of_point(text)
+    except ValueError:
+        return False
+    return True
+
+
 def seal_path(identifier: str) -> str:
     """The seal of a point, below the crypt remote."""
     return f"{POINTS_DIRECTORY}/{identifier}.json"
@@ -138,13 +148,13 @@ def manifest_path(identifier: str) -> str:
 def ids_of_seals(names: Iterable[str]) -> List[str]:
     """The points whose seals are among the file *names* of the points directory, oldest first."""
     stems = (name[: -len(".json")] for name in names if name.endswith(".json"))
-    return sorted(stem for stem in stems if _ID.fullmatch(stem))
+    return sorted(filter(is_point_id, stems))
 
 
 def ids_of_manifests(names: Iterable[str]) -> List[str]:
     """The nights whose manifests are among the file *names* of their directory, oldest first."""
     stems = (name[: -len(_MANIFEST_SUFFIX)] for name in names if name.endswith(_MANIFEST_SUFFIX))
-    return sorted(stem for stem in stems if _ID.fullmatch(stem))
+    return sorted(filter(is_point_id, stems))
 
 
 def choose_point(identifiers: Sequence[str], wanted: str) -> str:
@@ -177,11 +187,8 @@ def _parse_timestamp(text: str) -> str:
     if match:
         day, minute, second = match.groups()
         limit = re.sub("[-:]", "", f"{day}T{minute or '23:59'}{second or ':59'}Z")
-    if _ID.fullmatch(limit):
-        # A thirteenth month is as wrong as any other text.
-        with contextlib.suppress(ValueError):
-            epoch_of_point(limit)
-            return limit
+    if is_point_id(limit):
+        return limit
     raise ConfigError(
         f"'{text}' is no restore point",
         "Say daily, or a time such as 2026-11-22T02:00Z; restore-from-b2.sh alone lists them",

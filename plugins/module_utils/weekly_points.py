@@ -106,14 +106,21 @@ def date_of(name: str) -> date:
 
 
 def is_weekly_name(name: str) -> bool:
-    """Whether *name* is that of a weekly point."""
-    return _NAME.fullmatch(name) is not None
+    """Whether *name* is that of a weekly point: a 30th of February is somebody else's."""
+    if not _NAME.fullmatch(name):
+        return False
+    try:
+        date_of(name)
+    except ValueError:
+        return False
+    return True
 
 
 def weeklies_of(names: Iterable[str]) -> List[WeeklyName]:
     """The weekly points among the object *names* of the points directory, oldest first."""
     matches = (_OBJECT.fullmatch(name) for name in names)
-    return sorted(WeeklyName(*match.groups()) for match in matches if match)
+    found = (WeeklyName(*match.groups()) for match in matches if match)
+    return sorted(weekly for weekly in found if is_weekly_name(weekly.name))
 
 
 def is_due(

@@ -70,7 +70,13 @@ def test_a_minute_means_its_end() -> None:
 
 
 def test_only_seals_count_as_points() -> None:
-    names = ["20261122T020000Z.json", "notes.txt", "20261120T020000Z.json", "x.json"]
+    names = [
+        "20261122T020000Z.json",
+        "20261322T020000Z.json",
+        "notes.txt",
+        "20261120T020000Z.json",
+        "x.json",
+    ]
     assert ids_of_seals(names) == [IDS[0], IDS[2]]
 
 

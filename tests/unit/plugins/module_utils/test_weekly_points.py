@@ -101,3 +101,9 @@ def test_a_point_is_stored_and_read_again() -> None:
         parse_weekly("{}", "name")
     with pytest.raises(BackupError, match="newer version"):
         parse_weekly('{"version": 2}', "name")
+
+
+def test_a_date_that_no_calendar_has_is_no_weekly_point() -> None:
+    assert is_weekly_name("backup-2026-02-28")
+    assert not is_weekly_name("backup-2026-02-30")
+    assert weeklies_of(["backup-2026-02-30.20260301T020000Z.json"]) == []
