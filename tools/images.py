@@ -32,6 +32,7 @@ FILES = CHECKOUT / "tools" / "image_files"
 REPOSITORIES = ("lpb-potato", "lpb-services")
 # A whole tree and its packages fit several times; only what is used is taken.
 SCRATCH_SIZE = "3g"
+SCRATCH_PREFIX = "lpb-image-"
 # systemd hands these units credentials through a mount that emulation can't make, and
 # they fail at every boot without this. They need none.
 NO_CREDENTIALS_UNITS = (
@@ -94,7 +95,8 @@ def ensure_image(recipe: Recipe, say: Say) -> str:
     if os.geteuid() != 0:
         raise ToolError(f"making the image {recipe.tag} needs root (debootstrap)")
     say(f"making the image {recipe.tag} (about {2.5 if recipe.arch == 'arm64' else 1:g} min)")
-    with tempfile.TemporaryDirectory(prefix="lpb-image-") as scratch:
+    _clear_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-") as scratch:
         # In memory: dpkg's thousands of fsyncs cost more than the work on a disk.
         run(["mount", "-t", "tmpfs", "-o", f"size={SCRATCH_SIZE},mode=755", "tmpfs", scratch])
         try:
@@ -199,6 +201,15 @@ def _import(tag: str, root: Path) -> None:
             docker("image", "rm", image, check=False)
         raise ToolError(f"docker import {tag} failed: {done.stderr.strip()}")
     docker("image", "tag", image, tag)
+
+
+def _clear_leftovers() -> None:
+    """Take down what killed processes left behind: it lies in memory."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*-*"):
+        process = folder.name.removeprefix(SCRATCH_PREFIX).partition("-")[0]
+        if process.isdigit() and not Path("/proc", process).exists():
+            _unmount_all(str(folder))
+            shutil.rmtree(folder)
 
 
 def _unmount_all(scratch: str) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,16 @@ def test_images_of_any_version_go_unless_one_is_in_use(client: Client) -> None:
         "removed the image lpb-services:old",
         "removed the image lpb-services:new",
     ]
+
+
+def test_what_a_killed_process_left_goes_and_a_live_ones_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = (f"lpb-image-{ended.pid}-a", f"lpb-image-{os.getpid()}-b", "lpb-image-c")
+    for name in names:
+        (tmp_path / name / "root").mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    images._clear_leftovers()
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
