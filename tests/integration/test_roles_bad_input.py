@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -259,9 +260,13 @@ CASES = {
     "no-logs-kept": Case("schedule", {"schedule_log_days_kept": 0}, ("schedule_log_days_kept",)),
 }
 
+# Its secrets are in host_vars, each encrypted by itself.
+VAULT_HOST = "good-inline-vault"
+
 # Values that are right, though not the defaults.
 GOODS: dict[str, tuple[str, dict[str, Any]]] = {
     "good-rclone": ("rclone", {}),
+    VAULT_HOST: ("rclone", {}),
     "good-agent": ("agent", {}),
     "good-socket-link": (
         "agent",
@@ -315,7 +320,33 @@ def run(directory: Path) -> Iterator[PlaybookRun]:
     with socket.socket(socket.AF_UNIX) as engine:
         engine.bind(str(directory / "docker.sock"))
         (directory / "link").symlink_to("docker.sock")
-        yield run_playbook(directory, hosts, TASKS, "--forks", "2", "--diff")
+        yield run_playbook(
+            directory,
+            hosts,
+            TASKS,
+            *("--forks", "2", "--diff", "--vault-password-file", str(_inline_vault(directory))),
+        )
+
+
+def _inline_vault(directory: Path) -> Path:
+    """Write one host's secrets as ``ansible-vault encrypt_string`` does; its password's file."""
+    password = directory / "vault-password"
+    password.write_text("of the vault\n")
+    variables = directory / "host_vars" / f"{VAULT_HOST}.yml"
+    variables.parent.mkdir()
+    names = ("b2_key_id", "b2_key", "password", "password2")
+    with variables.open("w") as stream:
+        for name in (f"lepotato_backup_{name}" for name in names):
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "ansible", "vault", "encrypt_string"),
+                    *("--vault-password-file", str(password), "--name", name, str(GOOD[name])),
+                ],
+                stdout=stream,
+                check=True,
+            )
+            stream.write("\n")
+    return password
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
