@@ -22,11 +22,11 @@ import os, signal, sys, time
 from {MODULE} import guarded
 how, flag = sys.argv[1:]
 with guarded(["/bin/sh", "-c", 'echo "$1" > "$1"', "sh", flag]):
+    if how == "signal":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     print("inside", flush=True)
     if how == "raise":
         raise ValueError(how)
-    if how == "signal":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     sys.stdin.readline()
 """
 
