@@ -7,11 +7,15 @@
 brings (community.docker and others) and ours in ``.collections`` are merged by Python
 as long as both are on ``sys.path``. Ours comes first. Children (a module run as a
 program, the installed entry points) inherit it through ``PYTHONPATH``.
+
+And makes signals what a terminal has them be: who starts the tests with nohup or in the background
+ignores some, and what is ignored stays so in every program that a test starts.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -36,3 +40,6 @@ elif CHECKOUT.parents[1].name == "ansible_collections":
     # Under ansible-test the tree lies below such a folder and the link is not copied; in
     # this process ansible-test's own loader finds the collection.
     _put_first_for_children(str(CHECKOUT.parents[2]))
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ RULE = {
     "daysFromHidingToDeleting": 30,
     "daysFromStartingToCancelingUnfinishedLargeFiles": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def b2() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
 
 
 @pytest.fixture

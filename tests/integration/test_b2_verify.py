@@ -8,11 +8,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from integration.remote_support import RCLONE, Remote, needs_rclone, run_module
 
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
@@ -24,20 +21,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_points imp
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.verified import read_verified
-from b2_standin.client import StandIn
 
 pytestmark = needs_rclone
-
-
-@pytest.fixture(scope="module")
-def b2() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def remote(b2: StandIn, tmp_path: Path) -> Remote:
-    return Remote(b2, tmp_path)
 
 
 def verify(remote: Remote, **arguments: Any) -> dict[str, Any]:

@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import Calls, calls_of
-from b2_standin.client import StandIn
 from b2_standin.stats import billing_class
 
-from .night_host import BUCKET, NightHost, mounted_ssd
+from .night_host import BUCKET, NightHost
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -40,14 +37,6 @@ OUR_CALLS = (
     "b2_download_file_by_name",
     "b2_get_file_info",
 )
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[NightHost]:
-    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
-        host = NightHost(tmp_path, ssd, stand_in)
-        host.fill()
-        yield host
 
 
 def night(host: NightHost) -> dict[str, Any]:

@@ -11,25 +11,15 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.weekly_points import local_date
-from b2_standin.client import StandIn
 
-from .night_host import BUCKET, NightHost, differences, mounted_ssd
+from .night_host import BUCKET, NightHost, differences
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[NightHost]:
-    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
-        host = NightHost(tmp_path, ssd, stand_in)
-        host.fill()
-        yield host
 
 
 def restored_tree(host: NightHost, *wanted: str) -> Path:

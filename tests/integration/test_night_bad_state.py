@@ -19,24 +19,15 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.second_night import last_point
 from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
-from b2_standin.client import StandIn
 
 from .container_lab import Lab, needed_image
-from .night_host import BUCKET, NightHost, differences, mounted_ssd
+from .night_host import BUCKET, NightHost, differences
 
 STATE_BYTES = 256 * 1024
 # A record of disks decides whether a night may begin: nothing guesses it.
 NEVER_GUESSED = ("disks.json",)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk needs root")
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[NightHost]:
-    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
-        host = NightHost(tmp_path, ssd, stand_in)
-        host.fill()
-        yield host
 
 
 @contextmanager

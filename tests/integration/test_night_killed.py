@@ -10,15 +10,11 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from b2_standin.client import StandIn
-
 from .container_lab import docker, needed_image, wait_for
-from .night_host import NightHost, mounted_ssd
+from .night_host import NightHost
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -33,18 +29,10 @@ exec {rsync} "$@"
 """
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[NightHost]:
-    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
-        host = NightHost(tmp_path, ssd, stand_in)
-        host.fill()
-        host.write_config(containers={"enabled": True, "socket": "/var/run/docker.sock"})
-        yield host
-
-
 def test_a_killed_night_is_followed_by_its_recovery(
     host: NightHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    host.write_config(containers={"enabled": True, "socket": "/var/run/docker.sock"})
     name = f"lpb-killed-{uuid.uuid4().hex[:8]}"
     binaries = host.directory / "bin"
     binaries.mkdir()

@@ -9,9 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,19 +20,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.night import Night, NightOptions
 from ansible_collections.lepotato.backup.plugins.module_utils.record import RunRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
-from b2_standin.client import StandIn
 
-from .night_host import BUCKET, NightHost, differences, mounted_ssd, rclone_binary
+from .night_host import BUCKET, NightHost, differences, rclone_binary
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[NightHost]:
-    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
-        host = NightHost(tmp_path, ssd, stand_in)
-        host.fill()
-        yield host
 
 
 def weekly_today(host: NightHost, mode: str) -> str:

@@ -9,7 +9,6 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,22 +24,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import 
     RcloneNotFound,
     TransferStats,
 )
-from b2_standin.client import StandIn
 
 pytestmark = needs_rclone
-
-
-@pytest.fixture(scope="module")
-def b2() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def remote(b2: StandIn, tmp_path: Path) -> Iterator[Remote]:
-    yield Remote(b2, tmp_path)
-    b2.clear_faults()
-    b2.link()
 
 
 def test_reveal_reads_what_the_filter_wrote() -> None:

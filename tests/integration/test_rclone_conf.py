@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ pytestmark = [
     needs_rclone,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the file belongs to root"),
 ]
-
-
-@pytest.fixture(scope="module")
-def b2() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
 
 
 class Host:

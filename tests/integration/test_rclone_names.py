@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists impor
     write_file_list,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import RcloneError
-from b2_standin.client import StandIn
 
 pytestmark = needs_rclone
 
@@ -47,19 +45,6 @@ HARD_NAMES = [
     b"x" * 175,
 ]
 NAMES_OFF_THE_LIST = [b"line\nfeed", b"carriage return at the end\r"]
-
-
-@pytest.fixture(scope="module")
-def b2() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def remote(b2: StandIn, tmp_path: Path) -> Iterator[Remote]:
-    yield Remote(b2, tmp_path)
-    b2.clear_faults()
-    b2.link()
 
 
 def make_hard_tree(root: bytes, names: list[bytes]) -> dict[bytes, bytes]:

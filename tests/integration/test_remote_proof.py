@@ -10,7 +10,6 @@ import hashlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,23 +31,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_points imp
     rfc3339,
     seal_path,
 )
-from b2_standin.client import StandIn
 
 pytestmark = needs_rclone
 
 POINT = "20261122T020000Z"
-
-
-@pytest.fixture(scope="module")
-def b2() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def remote(b2: StandIn, tmp_path: Path) -> Iterator[Remote]:
-    yield Remote(b2, tmp_path)
-    b2.clear_faults()
 
 
 def fail(remote: Remote) -> str:

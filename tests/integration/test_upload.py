@@ -10,28 +10,18 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from b2_standin.client import StandIn
 from b2_standin.tests.support import b2_api
 
-from .night_host import BUCKET, PREFIX, NightHost, differences, mounted_ssd
+from .night_host import BUCKET, PREFIX, NightHost, differences
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
 # B2 answers a listing with at most 1,000 names.
 NAMES_PER_CALL = 1000
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[NightHost]:
-    with StandIn.start(tmp_path / "b2") as stand_in, mounted_ssd(tmp_path) as ssd:
-        host = NightHost(tmp_path, ssd, stand_in)
-        host.fill()
-        yield host
 
 
 def in_bucket(host: NightHost) -> dict[str, str]:
