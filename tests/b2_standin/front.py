@@ -46,6 +46,14 @@ class Server(ThreadingHTTPServer):
         self.api = Api(service)
         self.admin = Admin(service)
 
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection, and note in its address before which wipe that was.
+
+        Those that were made before a wipe are accepted before the one that brings it.
+        """
+        request, address = super().get_request()
+        return request, (*address, self.service.generation)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error of ours; anything else is shown."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
@@ -106,6 +114,9 @@ class Handler(BaseHTTPRequestHandler):
         self._code: str | None = None
         self._is_counted = False
         self._is_admin = url.path.startswith("/standin/")
+        if self._is_of_the_past:
+            self.close_connection = True
+            return
         if not self._is_admin:
             self.server.service.stats.begin()
         try:
@@ -127,9 +138,15 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             self._count_call()
 
+    @property
+    def _is_of_the_past(self) -> bool:
+        """Whether all was wiped since: a client that was killed may have left a request behind."""
+        generation = self.client_address[-1]
+        return not self._is_admin and generation != self.server.service.generation
+
     def _count_call(self) -> None:
         """Count the request, once, and before its answer is out: the client may ask at once."""
-        if not self._is_admin and not self._is_counted:
+        if not self._is_admin and not self._is_counted and not self._is_of_the_past:
             self._is_counted = True
             self.server.service.stats.end(self._call, self._status, self._code, self._billed)
 

@@ -42,9 +42,14 @@ class Service:
         self.shaper = Shaper()
         self.stats = Stats()
         self.upload_tokens = UploadTokens()
+        self.generation = 0  # how often all was wiped
 
     def wipe(self) -> None:
-        """Be as new: no buckets, files, keys, faults; real time; the master key stays."""
+        """Be as new: no buckets, files, keys, faults; real time; the master key stays.
+
+        Connections made before are closed at their next request, which is not counted.
+        """
+        self.generation += 1
         with self.database.transaction():
             master = self.accounts.master()
             self.database.empty()

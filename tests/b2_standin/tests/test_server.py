@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import time
+import urllib.parse
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -287,3 +288,19 @@ def test_calls_are_counted_by_name_and_class_and_listings_by_thousands(b2: Stand
     b2.reset_stats()
     assert len(list(bucket.ls(recursive=True, fetch_count=10_000))) == 2501
     assert b2.stats()["classes"]["C"] == 3
+
+
+def test_what_a_killed_client_left_behind_is_not_counted_after_a_wipe(b2: StandIn) -> None:
+    url = urllib.parse.urlsplit(b2.url)
+    late = http.client.HTTPConnection(url.hostname or "", url.port)
+    late.connect()
+    b2.wipe()
+    late.request("POST", "/b2api/v4/b2_list_file_names", b"{}", {"Authorization": "of the past"})
+    with pytest.raises(http.client.RemoteDisconnected):
+        late.getresponse()
+    late.close()
+    assert b2.stats()["calls_total"] == 0
+    late.request("POST", "/b2api/v4/b2_list_file_names", b"{}", {"Authorization": "of today"})
+    assert late.getresponse().status in (400, 401)
+    late.close()
+    assert b2.stats()["calls_total"] == 1
