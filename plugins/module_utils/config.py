@@ -18,6 +18,7 @@ from typing import List, Mapping, Tuple
 
 from .config_build import KeyProblem, build
 from .errors import ConfigError
+from .paths import is_below
 
 CONFIG_PATH = "/etc/lepotato-backup/config.json"
 CONFIG_VERSION = 1
@@ -304,7 +305,7 @@ def _check_staging(config: Config) -> None:
     staging = config.paths.staging
     for index, source in enumerate(config.sources):
         for path in source.paths:
-            if f"{path}/".startswith(f"{staging}/"):
+            if is_below(path, staging):
                 raise KeyProblem(
                     f"sources[{index}].paths",
                     f"must hold nothing of the staging area {staging}, not {path!r}",

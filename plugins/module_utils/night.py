@@ -13,8 +13,7 @@ import dataclasses
 import os
 import posixpath
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional
 from urllib.parse import urlsplit
 
 from .bucket_state import BucketState
@@ -58,7 +57,7 @@ from .second_night import SecondNight
 from .state_files import StateFiles
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .weekly_local import LocalWeeklies
-from .weekly_points import COPY, date_of, is_due, local_date, weeklies_of, weekly_name
+from .weekly_points import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name
 from .weekly_remote import make_weekly
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.
@@ -253,7 +252,9 @@ class Night:
         """On its day, the weekly snapshot on the SSD; without one the night goes on."""
         names = self.local.names()
         nights = [self.before.id] if self.before else []
-        if not self._is_weekly_due([date_of(name) for name in names], nights):
+        if not is_weekly_due(
+            self.config.weekly, self.today, [date_of(name) for name in names], nights
+        ):
             return
         self.log.step("snapshot")
         name = weekly_name(self.today)
@@ -264,10 +265,6 @@ class Night:
             return
         self.log.info(f"snapshot {name} made of hard links")
         self.record.details["snapshot"] = name
-
-    def _is_weekly_due(self, dates: Sequence[date], nights: Sequence[str]) -> bool:
-        weekly = self.config.weekly
-        return weekly.enabled and is_due(self.today, weekly.weekday_number, dates, nights)
 
     def _upload(self) -> None:
         self.log.step("upload")
@@ -334,7 +331,8 @@ class Night:
         """
         try:
             weekly_dates = [one.date for one in weeklies_of(self.point_names)]
-            if self._is_weekly_due(weekly_dates, ids_of_seals(self.point_names)):
+            nights = ids_of_seals(self.point_names)
+            if is_weekly_due(self.config.weekly, self.today, weekly_dates, nights):
                 self._make_weekly(seal)
             self.log.step("prune")
             verdicts = judge(self.config, self.point_names, self.local, self.today)

@@ -20,7 +20,7 @@ from .rsync import RsyncStats
 from .second import require_second
 from .upload import reconcile_reason
 from .weekly_local import LocalWeeklies
-from .weekly_points import WeeklyName, date_of, is_due, weeklies_of, weekly_name
+from .weekly_points import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
 
 
 def tell_rest(
@@ -48,9 +48,11 @@ def tell_rest(
     journal.info(f"would seal {night}")
     names = [*point_names, posixpath.basename(seal_path(night))]
     weekly = weekly_name(today)
-    if _is_due(config, today, [date_of(name) for name in local.names()], point_names):
+    snapshot_dates = [date_of(name) for name in local.names()]
+    if is_weekly_due(config.weekly, today, snapshot_dates, ids_of_seals(point_names)):
         journal.info(f"would keep staging as the snapshot {weekly} on the SSD")
-    if _is_due(config, today, [one.date for one in weeklies_of(names)], names):
+    weekly_dates = [one.date for one in weeklies_of(names)]
+    if is_weekly_due(config.weekly, today, weekly_dates, ids_of_seals(names)):
         journal.info(f"would make the weekly point {weekly} ({config.weekly.mode})")
         names.append(posixpath.basename(WeeklyName(weekly, night).path))
     for verdict in judge(config, names, local, today):
@@ -63,8 +65,3 @@ def tell_rest(
             journal.warning(f"the second destination would get no new point: {error}")
         else:
             journal.info("would bring the same to the second destination")
-
-
-def _is_due(config: Config, today: date, dates: Sequence[date], point_names: Sequence[str]) -> bool:
-    weekly = config.weekly
-    return weekly.enabled and is_due(today, weekly.weekday_number, dates, ids_of_seals(point_names))

@@ -44,7 +44,7 @@ from .second import (
 from .second_prune import judge_second, prune_second
 from .second_upload import SecondUploader, known_manifests
 from .state_files import StateFiles
-from .weekly_points import REFERENCE, is_due, weeklies_of
+from .weekly_points import REFERENCE, is_weekly_due, weeklies_of
 from .weekly_remote import make_weekly
 
 MakeProgress = Optional[Callable[[str], ProgressBar]]
@@ -132,9 +132,8 @@ class SecondNight:
         """Make the weekly point when it is due, then delete what no point needs any more."""
         store = SecondStore(rclone, self.state.directory)
         names = [*there.points, posixpath.basename(seal_path(seal.id))]
-        weekly = self.config.weekly
         dates = [one.date for one in weeklies_of(names)]
-        if weekly.enabled and is_due(today, weekly.weekday_number, dates, ids_of_seals(names)):
+        if is_weekly_due(self.config.weekly, today, dates, ids_of_seals(names)):
             made = make_weekly(
                 self._by_reference(),
                 rclone,

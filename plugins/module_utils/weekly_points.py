@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Iterable, List, NamedTuple, Sequence
 
-from .config import DAYS_PER_WEEK
+from .config import DAYS_PER_WEEK, Weekly
 from .errors import BackupError, ConfigError
 from .restore_points import (
     POINTS_DIRECTORY,
@@ -135,6 +135,13 @@ def is_due(
     if any(made >= day for made in weekly_dates):
         return False
     return day == today or any(local_date(epoch_of_point(one)) < day for one in daily_ids)
+
+
+def is_weekly_due(
+    weekly: Weekly, today: date, weekly_dates: Sequence[date], daily_ids: Sequence[str]
+) -> bool:
+    """Whether the configuration asks for weekly points, and :func:`is_due` says that it is time."""
+    return weekly.enabled and is_due(today, weekly.weekday_number, weekly_dates, daily_ids)
 
 
 def choose_weekly(weeklies: Sequence[WeeklyName], wanted: str) -> WeeklyName:
