@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from typing import Optional, TextIO
-
-from .rclone_log import TransferStats
+from dataclasses import dataclass
+from typing import Optional, TextIO, Tuple
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -36,6 +36,62 @@ def human_seconds(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+@dataclass(frozen=True)
+class TransferStats:
+    """One stats object. Sizes in bytes, times in seconds, speed in bytes per second.
+
+    Bytes are those on the way: encrypted they are up to 0.03 % and 32 a file more than plain.
+    """
+
+    bytes: int = 0
+    total_bytes: int = 0
+    transfers: int = 0
+    total_transfers: int = 0
+    checks: int = 0
+    total_checks: int = 0
+    deletes: int = 0
+    listed: int = 0
+    errors: int = 0
+    server_side_copies: int = 0
+    server_side_copy_bytes: int = 0
+    elapsed_seconds: float = 0.0
+    speed: float = 0.0
+    eta_seconds: Optional[float] = None
+    fatal: bool = False
+
+    def progress(self) -> Tuple[int, ...]:
+        """The counters that only grow while rclone gets on with its work."""
+        return (
+            self.bytes,
+            self.transfers,
+            self.checks,
+            self.deletes,
+            self.listed,
+            self.server_side_copies,
+        )
+
+    def plus(self, later: TransferStats) -> TransferStats:
+        """This run's counters and those of *later*, whose pace and state are the present ones."""
+        counters = {
+            name: getattr(self, name) + getattr(later, name)
+            for name in (
+                "bytes",
+                "total_bytes",
+                "transfers",
+                "total_transfers",
+                "checks",
+                "total_checks",
+                "deletes",
+                "listed",
+                "errors",
+                "server_side_copies",
+                "server_side_copy_bytes",
+                "elapsed_seconds",
+            )
+        }
+        return dataclasses.replace(later, **counters)
 
 
 class ProgressBar:

@@ -19,6 +19,7 @@ from .b2_calls import Calls
 from .b2_errors import B2BadKey
 from .config import Rclone as RcloneConfig
 from .errors import BackupError, CommandError
+from .progress import TransferStats
 from .rclone_calls import estimate_calls
 from .rclone_flags import common_flags, environment
 from .rclone_lists import TIME_FORMAT
@@ -29,7 +30,6 @@ from .rclone_log import (
     RcloneResult,
     RcloneStalled,
     RcloneUnauthorized,
-    TransferStats,
     error_from,
 )
 from .rclone_watch import StallWatch

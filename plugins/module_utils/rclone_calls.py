@@ -18,7 +18,7 @@ from typing import Sequence
 
 from .b2_calls import Calls
 from .config import Rclone
-from .rclone_log import TransferStats
+from .progress import TransferStats
 
 NAMES_PER_CALL = 1000
 

@@ -8,13 +8,13 @@ rclone's exit code is 1 for nearly everything, so the log decides what kind of f
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
 from .errors import BackupError
+from .progress import TransferStats
 
 # Findings kept word by word: a night that fails on every file must not fill the memory.
 FINDINGS_KEPT = 100
@@ -79,62 +79,6 @@ class RcloneNetwork(RcloneError):
 
 class RcloneStalled(RcloneError):
     """rclone made no progress for too long and was killed."""
-
-
-@dataclass(frozen=True)
-class TransferStats:
-    """One stats object. Sizes in bytes, times in seconds, speed in bytes per second.
-
-    Bytes are those on the way: encrypted they are up to 0.03 % and 32 a file more than plain.
-    """
-
-    bytes: int = 0
-    total_bytes: int = 0
-    transfers: int = 0
-    total_transfers: int = 0
-    checks: int = 0
-    total_checks: int = 0
-    deletes: int = 0
-    listed: int = 0
-    errors: int = 0
-    server_side_copies: int = 0
-    server_side_copy_bytes: int = 0
-    elapsed_seconds: float = 0.0
-    speed: float = 0.0
-    eta_seconds: Optional[float] = None
-    fatal: bool = False
-
-    def progress(self) -> Tuple[int, ...]:
-        """The counters that only grow while rclone gets on with its work."""
-        return (
-            self.bytes,
-            self.transfers,
-            self.checks,
-            self.deletes,
-            self.listed,
-            self.server_side_copies,
-        )
-
-    def plus(self, later: TransferStats) -> TransferStats:
-        """This run's counters and those of *later*, whose pace and state are the present ones."""
-        counters = {
-            name: getattr(self, name) + getattr(later, name)
-            for name in (
-                "bytes",
-                "total_bytes",
-                "transfers",
-                "total_transfers",
-                "checks",
-                "total_checks",
-                "deletes",
-                "listed",
-                "errors",
-                "server_side_copies",
-                "server_side_copy_bytes",
-                "elapsed_seconds",
-            )
-        }
-        return dataclasses.replace(later, **counters)
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,9 @@ from .manifest import Select
 from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest_carrier import iter_download_paths
 from .paths import free_bytes_at, is_below, nearest_existing
-from .progress import human_bytes
+from .progress import TransferStats, human_bytes
 from .rclone import Rclone
 from .rclone_lists import write_file_list
-from .rclone_log import TransferStats
 from .restore_points import (
     POINTS_DIRECTORY,
     Seal,

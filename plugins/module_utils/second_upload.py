@@ -23,22 +23,12 @@ from .journal import Journal
 from .manifest import ManifestError, content_path, merged
 from .manifest_carrier import DELETE, NameSet, iter_travelling
 from .manifest_file import check_manifest
+from .progress import TransferStats
 from .rclone_aside import AsideRclone, OnProgress, Traits
 from .rclone_lists import iter_parts, read_listing, write_file_list
-from .rclone_log import (
-    RcloneError,
-    RcloneNoSpace,
-    RcloneStalled,
-    RcloneUnauthorized,
-    TransferStats,
-)
+from .rclone_log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
 from .restore import fetch_manifest
-from .restore_points import (
-    DAILY_DIRECTORY,
-    Amount,
-    Seal,
-    manifest_path,
-)
+from .restore_points import DAILY_DIRECTORY, Amount, Seal, manifest_path
 from .second import History
 from .state_files import StateFiles
 

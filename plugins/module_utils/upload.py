@@ -23,6 +23,7 @@ from .journal import Journal
 from .manifest import FILE, ManifestError, to_text
 from .manifest_carrier import DELETE, iter_upload_changes
 from .manifest_file import read_entries
+from .progress import TransferStats
 from .rclone import Rclone
 from .rclone_lists import ListWriter, iter_parts, read_listing
 from .rclone_log import (
@@ -31,7 +32,6 @@ from .rclone_log import (
     RcloneNoSpace,
     RcloneStalled,
     RcloneUnauthorized,
-    TransferStats,
 )
 from .restore_points import DAILY_DIRECTORY, Amount
 from .state_files import StateFiles

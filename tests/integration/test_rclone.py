@@ -15,14 +15,12 @@ import pytest
 from integration.remote_support import RCLONE, Remote, needs_rclone, read_tree, write_tree
 
 from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rclone_obscure
+from ansible_collections.lepotato.backup.plugins.module_utils.progress import TransferStats
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Size
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import (
-    read_listing,
-)
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import read_listing
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import (
     RcloneError,
     RcloneNotFound,
-    TransferStats,
 )
 
 pytestmark = needs_rclone

@@ -10,10 +10,10 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.progress import (
     LINE_WIDTH,
     ProgressBar,
+    TransferStats,
     human_bytes,
     human_seconds,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import TransferStats
 
 
 class Terminal(io.StringIO):

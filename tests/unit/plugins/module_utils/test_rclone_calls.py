@@ -7,8 +7,8 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import Calls
 from ansible_collections.lepotato.backup.plugins.module_utils.config import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.progress import TransferStats
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_calls import estimate_calls
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import TransferStats
 
 DAILY = "b2-encrypted:daily"
 WEEKLY = "b2-encrypted:weekly/backup-2026-11-22"
