@@ -13,9 +13,9 @@ from typing import List, Protocol, Sequence
 
 from .b2_api import B2Client
 from .b2_errors import B2Error
+from .layout import POINTS_DIRECTORY, Amount
 from .rclone import Rclone
 from .remote_conf import RemoteConf
-from .restore_points import POINTS_DIRECTORY, Amount
 
 # https://rclone.org/crypt/#file-formats: a header, and a tag for each block of the content.
 CRYPT_HEADER_BYTES = 32

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, List, Sequence, Tuple, TypeVar
 
 from .errors import BackupError
+from .layout import POINTS_DIRECTORY
 from .rclone import Rclone
 from .rclone_log import RcloneError
-from .restore_points import POINTS_DIRECTORY, Seal, ids_of_seals, parse_seal, seal_path
+from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .weekly_points import WeeklyPoint, parse_weekly, weeklies_of
 
 T = TypeVar("T")

@@ -17,9 +17,10 @@ from .capture_copy import copy_source, give_back_partial
 from .config import Config, Guards, Source
 from .disk_guard import DiskGuard, places_of
 from .errors import BackupError
+from .layout import Amount
 from .mounts import probe_io, read_mounts
 from .progress import human_bytes
-from .restore_points import Amount, Seal, epoch_of_point
+from .restore_points import Seal, epoch_of_point
 from .runner import Runner
 from .staging_area import file_system_space
 from .staging_image_plan import MODE_IMAGE

@@ -16,15 +16,10 @@ from typing import List, Sequence
 from .config import Config
 from .errors import BackupError
 from .journal import Journal
+from .layout import MANIFESTS_DIRECTORY
 from .point_store import Store
 from .rclone import Rclone
-from .restore_points import (
-    MANIFESTS_DIRECTORY,
-    ids_of_manifests,
-    ids_of_seals,
-    manifest_path,
-    seal_path,
-)
+from .restore_points import ids_of_manifests, ids_of_seals, manifest_path, seal_path
 from .retention import (
     DAILY,
     LOCAL,

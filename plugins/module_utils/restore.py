@@ -22,6 +22,7 @@ from .errors import BackupError
 from .file_hash import sha256_of
 from .files import write_atomically
 from .journal import Journal
+from .layout import POINTS_DIRECTORY
 from .manifest import Select
 from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest_carrier import iter_download_paths
@@ -29,14 +30,7 @@ from .paths import free_bytes_at, is_below, nearest_existing
 from .progress import TransferStats, human_bytes
 from .rclone import Rclone
 from .rclone_lists import write_file_list
-from .restore_points import (
-    POINTS_DIRECTORY,
-    Seal,
-    choose_point,
-    ids_of_seals,
-    parse_seal,
-    seal_path,
-)
+from .restore_points import Seal, choose_point, ids_of_seals, parse_seal, seal_path
 from .restore_select import Selected, Wish
 from .weekly_find import find_weekly
 

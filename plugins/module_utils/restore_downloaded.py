@@ -11,9 +11,10 @@ from typing import Optional, Sequence
 from .config import Source
 from .errors import BackupError
 from .journal import Journal
+from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from .manifest_apply import apply_manifest
 from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in
-from .restore_points import DAILY_DIRECTORY, POINTS_DIRECTORY, choose_point
+from .restore_points import choose_point
 from .restore_select import Chooser, Wish, measure
 
 

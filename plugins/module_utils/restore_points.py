@@ -17,26 +17,15 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from .errors import BackupError, ConfigError
+from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY, Amount
 
 SEAL_VERSION = 1
-POINTS_DIRECTORY = "points"
-MANIFESTS_DIRECTORY = "manifests"
-DAILY_DIRECTORY = "daily"
-WEEKLY_DIRECTORY = "weekly"
 
 _MANIFEST_SUFFIX = ".jsonl.gz"
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _END_OF_TIME = "99991231T235959Z"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?Z?)?")
-
-
-@dataclass(frozen=True)
-class Amount:
-    """A number of files (or objects) and their plain bytes."""
-
-    files: int
-    bytes: int
 
 
 @dataclass(frozen=True)

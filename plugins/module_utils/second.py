@@ -19,16 +19,12 @@ from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optiona
 
 from .config import Config
 from .errors import BackupError, ConfigError
+from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
 from .rclone import Rclone
 from .rclone_aside import DISK_TRAITS, AsideRclone, Traits
 from .rclone_lists import write_file_list
 from .rclone_log import RcloneNotFound
-from .restore_points import (
-    DAILY_DIRECTORY,
-    MANIFESTS_DIRECTORY,
-    POINTS_DIRECTORY,
-    ids_of_manifests,
-)
+from .restore_points import ids_of_manifests
 from .runner import Runner
 from .second_disk import held_disk, require_disk
 

@@ -15,13 +15,13 @@ import time
 from typing import List
 
 from .errors import BackupError
+from .layout import Amount
 from .manifest import content_path
 from .manifest_carrier import NameSet, iter_travelling
 from .rclone import Rclone
 from .rclone_lists import raw_path, read_listing, write_file_list
 from .remote_count import CountProof, counted, newest_seal
 from .restore import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
-from .restore_points import Amount
 from .second import histories
 
 NAMES_TOLD = 5

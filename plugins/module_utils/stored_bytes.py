@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Iterable
 
 from .b2_api import B2Client, FileVersion
+from .layout import WEEKLY_DIRECTORY
 from .rclone import Rclone
 from .remote_conf import RemoteConf
-from .restore_points import WEEKLY_DIRECTORY
 
 _UPLOAD = "upload"
 _HIDE = "hide"

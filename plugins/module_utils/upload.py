@@ -20,6 +20,7 @@ from .bucket_state import BucketState, Held
 from .config import Config
 from .errors import BackupError
 from .journal import Journal
+from .layout import DAILY_DIRECTORY, Amount
 from .manifest import FILE, ManifestError, to_text
 from .manifest_carrier import DELETE, iter_upload_changes
 from .manifest_file import read_entries
@@ -33,7 +34,6 @@ from .rclone_log import (
     RcloneStalled,
     RcloneUnauthorized,
 )
-from .restore_points import DAILY_DIRECTORY, Amount
 from .state_files import StateFiles
 
 DAY_SECONDS = 86400

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from .layout import POINTS_DIRECTORY
 from .rclone import Rclone
-from .restore_points import POINTS_DIRECTORY, Seal
+from .restore_points import Seal
 from .weekly_points import choose_weekly, parse_weekly, weeklies_of
 
 

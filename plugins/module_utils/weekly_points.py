@@ -19,13 +19,8 @@ from typing import Iterable, List, NamedTuple, Sequence
 
 from .config import DAYS_PER_WEEK, Weekly
 from .errors import BackupError, ConfigError
-from .restore_points import (
-    POINTS_DIRECTORY,
-    WEEKLY_DIRECTORY,
-    Seal,
-    epoch_of_point,
-    parse_seal,
-)
+from .layout import POINTS_DIRECTORY, WEEKLY_DIRECTORY
+from .restore_points import Seal, epoch_of_point, parse_seal
 
 WEEKLY_VERSION = 1
 REFERENCE = "reference"

@@ -12,8 +12,8 @@ from typing import Any
 
 from integration.remote_support import RCLONE, Remote, needs_rclone, run_module
 
+from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    Amount,
     ManifestReference,
     Seal,
     rfc3339,

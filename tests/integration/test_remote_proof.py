@@ -16,6 +16,7 @@ import pytest
 from integration.remote_support import CAPABILITIES, RCLONE, Remote, needs_rclone, write_tree
 
 from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import (
@@ -24,7 +25,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.remote_count impor
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof import prove_auth
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    Amount,
     ManifestReference,
     Seal,
     manifest_path,

@@ -15,6 +15,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config import (
     parse_config,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     CLOCK_SKEW_MAX_SECONDS,
     TreeSize,
@@ -26,7 +27,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     present_paths,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    Amount,
     ManifestReference,
     Seal,
     epoch_of_point,

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.compose_stack import find_projects
 from ansible_collections.lepotato.backup.plugins.module_utils.config import Source
 from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.mounts import Mount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import (
@@ -23,7 +24,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_live impor
     plan_stages,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    Amount,
     ManifestReference,
     Seal,
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket_state import Held
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import Amount
+from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.upload import (
     DAY_SECONDS,
     deletions_allowed,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils import verified as module
+from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    Amount,
     ManifestReference,
     Seal,
     point_id,
