@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Dict
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
 from ansible_collections.lepotato.backup.plugins.module_utils.config import (
     CONFIG_PATH,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import ConfigError
 
 
 def config_problem(config: object, path: str = CONFIG_PATH) -> str:

@@ -17,9 +17,9 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
+from .base.state_files import StateFiles
 from .file_hash import sha256_of
 from .files import sync_directory, write_json_atomically
-from .state_files import StateFiles
 
 _LINK_SUFFIX = ".new"
 

@@ -15,6 +15,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.progress import human_bytes
 from .capture_copy import copy_source
 from .capture_group import (
     STEP_COLD,
@@ -30,10 +33,7 @@ from .config import Config, Source
 from .container_sequence import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
 from .docker_api import DockerClient, DockerError
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
-from .errors import BackupError
-from .journal import Journal
 from .manifest import CARRIER_DIRECTORY
-from .progress import human_bytes
 from .rsync import RsyncStats
 from .runner import Runner
 from .staged_paths import prune_unlisted

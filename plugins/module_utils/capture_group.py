@@ -16,6 +16,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
+from .base.errors import BackupError
+from .base.journal import Journal
 from .capture_copy import copy_source
 from .capture_plan import PlannedGroup
 from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
@@ -32,8 +34,6 @@ from .container_sequence import (
 )
 from .docker_api import DockerClient
 from .dumps import DumpResult, make_dump
-from .errors import BackupError
-from .journal import Journal
 from .rsync import RsyncStats
 from .runner import Runner
 from .shield import Shield, shielded

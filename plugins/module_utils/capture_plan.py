@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
+from .base.paths import is_below
 from .config import Config, Source
 from .container_model import Container, read_containers
 from .container_order import dependencies, make_groups
@@ -23,7 +24,6 @@ from .container_select import (
     stop_timeout_seconds,
 )
 from .docker_api import DockerClient
-from .paths import is_below
 from .stopped_set import StoppedEntry, boot_id
 
 # The engine may be this much late with the kill at the end of a container's stop time-out.

@@ -13,15 +13,15 @@ import sys
 from typing import Any, Callable, Optional, Sequence
 
 from . import commands_night, commands_points, commands_restore, commands_stack
+from .base.errors import EXIT_FAILED, BackupError, Interrupted
 from .config import CONFIG_PATH
-from .errors import EXIT_FAILED, BackupError, Interrupted
 from .guardian import called_as
 from .restore_ask import SECOND
 from .signals import signals_raise
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command and return its exit code (see :mod:`.errors`)."""
+    """Run one command and return its exit code (see :mod:`.base.errors`)."""
     words = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(words)
     arguments.called_as = called_as(words)

@@ -20,11 +20,11 @@ import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import btrfs
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.paths import is_below
 from .config import Config
-from .errors import BackupError
-from .journal import Journal
 from .mounts import Mount, mount_holding, read_mounts
-from .paths import is_below
 from .rsync import COLD_SNAPSHOTS_NAME
 from .runner import Runner
 

@@ -13,16 +13,16 @@ import time
 from typing import Any, Dict, List, Sequence, Tuple
 
 from .answers import answer, say
+from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
+from .base.progress import human_bytes, human_seconds
 from .commands_night import prepared_state, recover_command
 from .config import Config
 from .docker_api import DockerClient
-from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
 from .guardian import guarded
 from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .manifest import Select, select_below
 from .mounts import mount_holding, read_mounts
-from .progress import human_bytes, human_seconds
 from .restore import check_free, check_target, restore_point
 from .restore_ask import Asked, ask, bars, expected_seconds, settle_unfinished
 from .restore_check import LiveDifference, compare_live

@@ -14,19 +14,20 @@ import time
 from typing import List, Optional
 
 from .answers import answer, say
+from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
+from .base.progress import ProgressBar, human_bytes, human_seconds
+from .base.state_files import StateFiles
 from .capture_plan import make_plan
 from .config import Config, load_config
 from .container_sequence import RecoverResult
 from .cost_state import read_cost
 from .docker_api import DockerClient
-from .errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from .guardian import guarded
 from .lock import RunLock
 from .logs import RunLog, file_handler, stream_handler, syslog_handler
 from .mounts import read_mounts
 from .night import Night, NightOptions
 from .night_cost import cost_lines, cost_told
-from .progress import ProgressBar, human_bytes, human_seconds
 from .record import (
     RunRecord,
     Stopwatch,
@@ -39,7 +40,6 @@ from .restore_in_place import recover_all
 from .runner import SubprocessRunner
 from .shield import shielded
 from .staging_area import require_ssd
-from .state_files import StateFiles
 
 # A recovery or a restore that ends unfinished uploads holds the lock for a moment: no night is
 # lost for that.

@@ -15,17 +15,18 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, Dict, List, Sequence
 
 from .answers import answer, say
+from .base.errors import EXIT_OK, EXIT_WARNINGS, BackupError
+from .base.progress import human_bytes
+from .base.state_files import StateFiles
 from .commands_night import prepared_state
 from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
 from .config import DAYS_PER_WEEK, Config
 from .cost import month_usd
-from .errors import EXIT_OK, EXIT_WARNINGS, BackupError
 from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .point_store import PointStore, encrypted_amount
 from .points_read import Points, read_points
-from .progress import human_bytes
 from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
 from .remote_conf import read_remote
@@ -34,15 +35,9 @@ from .restore_points import Seal, epoch_of_point, rfc3339
 from .retention import LOCAL, Verdict
 from .runner import SubprocessRunner
 from .second_prune import prune_second_now
-from .state_files import StateFiles
 from .verified import Verification, prove_and_note, read_verified, verified_of
 from .weekly_local import LocalWeeklies
-from .weekly_points import (
-    COPY,
-    WeeklyPoint,
-    date_of,
-    local_date,
-)
+from .weekly_points import COPY, WeeklyPoint, date_of, local_date
 
 # Where a point lies, in JSON; the third place is restore_ask.SECOND.
 BUCKET = "b2"

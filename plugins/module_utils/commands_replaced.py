@@ -11,11 +11,11 @@ from dataclasses import asdict
 from typing import List
 
 from .answers import answer, say
+from .base.errors import EXIT_OK, BackupError
+from .base.progress import human_bytes
 from .commands_night import prepared_state
 from .config import Config, load_config
-from .errors import EXIT_OK, BackupError
 from .lock import RunLock
-from .progress import human_bytes
 from .replaced import REPLACED, Replaced, ReplacedList, size_bytes
 from .restore_ask import ask
 

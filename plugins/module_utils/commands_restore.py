@@ -16,14 +16,14 @@ import time
 from typing import Any, Dict, Iterator
 
 from .answers import answer, say
+from .base.errors import EXIT_OK, EXIT_WARNINGS, ConfigError
+from .base.paths import free_bytes_at, is_below
+from .base.progress import ProgressBar, human_bytes, human_seconds
 from .commands_in_place import compare, in_place
 from .commands_night import prepared_state
 from .commands_points import snapshots
 from .commands_replaced import forget, list_replaced
-from .errors import EXIT_OK, EXIT_WARNINGS, ConfigError
 from .logs import RunLog, stream_handler
-from .paths import free_bytes_at, is_below
-from .progress import ProgressBar, human_bytes, human_seconds
 from .restore import (
     WORK_DIRECTORY,
     RestoreResult,

@@ -9,10 +9,10 @@ import sys
 from typing import Any, Callable, Dict, List, Optional
 
 from .answers import say
+from .base.errors import BackupError
+from .base.progress import human_bytes
 from .config import Config
-from .errors import BackupError
 from .points_read import Points, read_points
-from .progress import human_bytes
 from .restore_ask import SECOND, Asked
 from .restore_points import Seal
 from .runner import SubprocessRunner

@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
+from .base.errors import CommandError
+from .base.journal import Journal
 from .config import Config
 from .docker_api import DockerClient, DockerError, NoSuchContainer
-from .errors import CommandError
 from .health import wait_until_ready
-from .journal import Journal
 from .runner import Runner
 
 COMPOSE_TREE = "docker-compose"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Sequence
 
+from .base.journal import Journal
 from .capture_plan import Plan, make_plan
 from .config import Config
 from .container_sequence import (
@@ -24,7 +25,6 @@ from .container_sequence import (
     stop_in_order,
 )
 from .docker_api import DockerClient
-from .journal import Journal
 from .restore_in_place import recover_swap
 from .shield import shielded
 from .stopped_set import StoppedEntry, StoppedSet

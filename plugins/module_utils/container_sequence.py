@@ -15,11 +15,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .base.errors import BackupError
+from .base.journal import Journal
 from .container_model import ACTIVE_STATES, NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from .docker_api import DockerClient, DockerError, DockerUnreachable, NoSuchContainer
-from .errors import BackupError
 from .health import wait_until_ready
-from .journal import Journal
 from .shield import Shield, shielded
 from .stopped_set import StoppedEntry, StoppedSet, stop_may_be_under_way
 

@@ -20,7 +20,7 @@ import shutil
 import tempfile
 from typing import Dict, List, Mapping, Union
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .files import sync_directory, write_atomically
 
 PACKAGE_DIRECTORY = "module_utils"

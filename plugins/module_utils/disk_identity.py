@@ -17,9 +17,9 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
+from .base.paths import is_below
 from .mounts import Mount, mount_holding
-from .paths import is_below
 
 BY_UUID_DIRECTORY = "/dev/disk/by-uuid"
 

@@ -39,13 +39,13 @@ from typing import (
     Tuple,
 )
 
+from .base.errors import BackupError, ConfigError
+from .base.paths import is_below
 from .config import Dump
 from .container_model import Container
 from .container_select import PlannedDump
 from .docker_api import DockerClient, DockerError
 from .docker_stream import discard
-from .errors import BackupError, ConfigError
-from .paths import is_below
 from .same_bytes import same_bytes
 
 DUMPS_TREE = "dumps"

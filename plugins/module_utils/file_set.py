@@ -13,7 +13,7 @@ import os
 import stat
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .files import sync_directory, write_atomically
 
 

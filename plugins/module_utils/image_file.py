@@ -14,7 +14,7 @@ import os
 import struct
 from typing import NamedTuple, Optional
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .runner import Runner
 
 MEBIBYTE_BYTES = 1024**2

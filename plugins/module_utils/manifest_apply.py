@@ -24,7 +24,7 @@ import errno
 import os
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .manifest import (
     CARRIER_DIRECTORY,
     DEVICES,

@@ -16,15 +16,7 @@ import shutil
 import sqlite3
 from typing import Iterator, NamedTuple, Optional, Tuple
 
-from .manifest import (
-    CARRIER_DIRECTORY,
-    FILE,
-    AnyPath,
-    Entry,
-    Select,
-    content_path,
-    merged,
-)
+from .manifest import CARRIER_DIRECTORY, FILE, AnyPath, Entry, Select, content_path, merged
 from .manifest_file import read_entries
 
 UPLOAD = "upload"

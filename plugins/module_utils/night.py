@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional
 from urllib.parse import urlsplit
 
+from .base.clock import Clock
+from .base.errors import BackupError
+from .base.progress import ProgressBar, human_bytes
+from .base.state_files import StateFiles
 from .bucket_state import BucketState
 from .capture import run_capture
 from .capture_copy import give_back_partial
-from .clock import Clock
 from .config import Config
-from .errors import BackupError
 from .files import write_atomically
 from .logs import RunLog
 from .manifest_carrier import plan_carriers
@@ -42,7 +44,6 @@ from .preflight import (
     measure_tree,
     sizes_told,
 )
-from .progress import ProgressBar, human_bytes
 from .prune import judge, judge_leftovers, prune
 from .rclone import Rclone
 from .record import RunRecord, Stopwatch
@@ -54,7 +55,6 @@ from .rsync import RsyncStats
 from .runner import Runner
 from .seal import seal_night
 from .second_night import SecondNight
-from .state_files import StateFiles
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .weekly_local import LocalWeeklies
 from .weekly_points import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name

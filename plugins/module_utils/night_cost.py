@@ -10,11 +10,11 @@ from typing import Any, Dict, List
 
 from .b2_api import B2Client
 from .b2_calls import CallCounter
+from .base.journal import Journal
+from .base.progress import human_bytes
 from .config import Cost
 from .cost_state import CostState, over_limit, read_cost, write_cost
-from .journal import Journal
 from .point_store import encrypted_amount, encrypted_bytes
-from .progress import human_bytes
 from .rclone import Rclone
 from .remote_conf import RemoteConf
 from .restore_points import Seal

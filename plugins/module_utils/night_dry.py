@@ -9,11 +9,11 @@ import posixpath
 from datetime import date
 from typing import Optional, Sequence
 
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.progress import human_bytes
 from .bucket_state import Held
 from .config import Config
-from .errors import BackupError
-from .journal import Journal
-from .progress import human_bytes
 from .prune import judge
 from .restore_points import ids_of_seals, seal_path
 from .rsync import RsyncStats

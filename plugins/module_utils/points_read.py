@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Callable, Iterator, List, Sequence, Tuple, TypeVar
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .layout import POINTS_DIRECTORY
 from .rclone import Rclone
 from .rclone_log import RcloneError

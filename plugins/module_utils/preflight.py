@@ -13,13 +13,13 @@ import os
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional
 
+from .base.errors import BackupError
+from .base.progress import human_bytes
 from .capture_copy import copy_source, give_back_partial
 from .config import Config, Guards, Source
 from .disk_guard import DiskGuard, places_of
-from .errors import BackupError
 from .layout import Amount
 from .mounts import probe_io, read_mounts
-from .progress import human_bytes
 from .restore_points import Seal, epoch_of_point
 from .runner import Runner
 from .staging_area import file_system_space

@@ -13,9 +13,9 @@ from __future__ import annotations
 from datetime import date
 from typing import List, Sequence
 
+from .base.errors import BackupError
+from .base.journal import Journal
 from .config import Config
-from .errors import BackupError
-from .journal import Journal
 from .layout import MANIFESTS_DIRECTORY
 from .point_store import Store
 from .rclone import Rclone

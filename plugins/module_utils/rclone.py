@@ -17,9 +17,9 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from .b2_calls import Calls
 from .b2_errors import B2BadKey
+from .base.errors import BackupError, CommandError
+from .base.progress import TransferStats
 from .config import Rclone as RcloneConfig
-from .errors import BackupError, CommandError
-from .progress import TransferStats
 from .rclone_calls import estimate_calls
 from .rclone_flags import common_flags, environment
 from .rclone_lists import TIME_FORMAT

@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional
 
-from .progress import TransferStats
+from .base.progress import TransferStats
 from .rclone import Rclone
 from .rclone_log import RcloneError, RcloneNoSpace, RcloneResult, RcloneUndecryptable
 

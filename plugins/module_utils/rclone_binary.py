@@ -14,7 +14,7 @@ import time
 import zipfile
 from typing import IO, Callable, NamedTuple, Optional
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .files import sync_directory
 
 BINARY_NAME = "rclone"

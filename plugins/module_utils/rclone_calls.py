@@ -17,8 +17,8 @@ from __future__ import annotations
 from typing import Sequence
 
 from .b2_calls import Calls
+from .base.progress import TransferStats
 from .config import Rclone
-from .progress import TransferStats
 
 NAMES_PER_CALL = 1000
 

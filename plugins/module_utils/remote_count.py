@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY, Amount
 from .manifest_carrier import NameSet, iter_upload_paths
 from .rclone import Rclone

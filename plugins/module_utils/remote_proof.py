@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from .b2_api import Authorization, B2Client
-from .errors import BackupError
+from .base.errors import BackupError
 from .rclone import Rclone
 from .rclone_log import RcloneError, RcloneUndecryptable
 from .remote_conf import RemoteConf

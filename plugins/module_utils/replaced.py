@@ -12,7 +12,7 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import List, Sequence, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .files import write_json_atomically
 
 FILE_NAME = "replaced.json"

@@ -18,16 +18,16 @@ import shutil
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.paths import free_bytes_at, is_below, nearest_existing
+from .base.progress import TransferStats, human_bytes
 from .file_hash import sha256_of
 from .files import write_atomically
-from .journal import Journal
 from .layout import POINTS_DIRECTORY
 from .manifest import Select
 from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest_carrier import iter_download_paths
-from .paths import free_bytes_at, is_below, nearest_existing
-from .progress import TransferStats, human_bytes
 from .rclone import Rclone
 from .rclone_lists import write_file_list
 from .restore_points import Seal, choose_point, ids_of_seals, parse_seal, seal_path

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Iterator, Tuple
 
 from .b2_errors import B2Denied
+from .base.errors import BackupError, ConfigError, LockHeld
+from .base.journal import Journal
+from .base.progress import ProgressBar, human_bytes
 from .commands_night import prepared_state
 from .config import Config, Second, Source, load_config, parse_config
-from .errors import BackupError, ConfigError, LockHeld
-from .journal import Journal
 from .lock import RunLock
 from .manifest_apply import ApplyProgress
-from .progress import ProgressBar, human_bytes
 from .rclone import Rclone
 from .remote_conf import read_remote, require_section
 from .restore import Download, Watchers, download_version

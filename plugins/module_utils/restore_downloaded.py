@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from typing import Optional, Sequence
 
+from .base.errors import BackupError
+from .base.journal import Journal
 from .config import Source
-from .errors import BackupError
-from .journal import Journal
 from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from .manifest_apply import apply_manifest
 from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in

@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from .base.errors import BackupError
+from .base.journal import Journal
 from .capture_plan import PlannedGroup, make_plan
 from .cold_snapshot import drop_leftovers
 from .config import Config
@@ -31,8 +33,6 @@ from .container_sequence import (
     stop_in_order,
 )
 from .docker_api import DockerClient, NoSuchContainer
-from .errors import BackupError
-from .journal import Journal
 from .replaced import REJECTED, REPLACED, Replaced, ReplacedList
 from .restore_live import Move, Root
 from .shield import Shield, shielded

@@ -15,8 +15,8 @@ import stat
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
+from .base.errors import BackupError
 from .config import Source
-from .errors import BackupError
 from .manifest import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
 from .manifest_file import read_entries
 from .manifest_xattrs import read_xattrs

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
-from .errors import BackupError, ConfigError
+from .base.errors import BackupError, ConfigError
 from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY, Amount
 
 SEAL_VERSION = 1

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Pattern, Sequence, Set, Tuple
 
+from .base.errors import BackupError, ConfigError
 from .config import Source
-from .errors import BackupError, ConfigError
 from .manifest import FILE, AnyPath, Entry, Select
 from .manifest_file import read_entries
 

@@ -16,9 +16,9 @@ import re
 import stat
 from typing import Dict, List, NamedTuple, Sequence
 
-from .errors import BackupError, CommandError
-from .paths import nearest_existing
-from .progress import human_bytes
+from .base.errors import BackupError, CommandError
+from .base.paths import nearest_existing
+from .base.progress import human_bytes
 from .runner import Runner
 
 # rsync(1), EXIT VALUES.

@@ -13,22 +13,16 @@ import math
 import os
 
 from .b2_api import B2Client
-from .clock import Clock
+from .base.clock import Clock
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.state_files import StateFiles
 from .config import Config
-from .errors import BackupError
 from .file_hash import sha256_of
 from .files import write_atomically
-from .journal import Journal
 from .point_store import PointStore
 from .rclone import Rclone
-from .restore_points import (
-    ManifestReference,
-    Seal,
-    manifest_path,
-    rfc3339,
-    seal_path,
-)
-from .state_files import StateFiles
+from .restore_points import ManifestReference, Seal, manifest_path, rfc3339, seal_path
 from .upload import UploadPlan, cancel_unfinished
 
 # The HTTP Date header has whole seconds, so B2's clock may be up to one second further.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import List, Optional
 
+from .base.errors import BackupError
 from .config import Rclone as RcloneConfig
 from .config import Second
-from .errors import BackupError
 from .rclone_aside import AsideRclone
 from .remote_conf import Sections, parse_sections
 from .runner import Runner

@@ -12,7 +12,7 @@ import os
 import tempfile
 from typing import Iterator
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .mounts import MOUNTINFO_PATH, Mount, mount_holding, probe_io, read_mounts
 from .staging_area import VOLATILE_FILE_SYSTEMS
 

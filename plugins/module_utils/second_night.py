@@ -15,35 +15,22 @@ import shutil
 from datetime import date
 from typing import Any, Callable, Dict, List, Optional
 
-from .clock import Clock
+from .base.clock import Clock
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.paths import free_bytes_at
+from .base.progress import ProgressBar, human_bytes
+from .base.state_files import StateFiles
 from .config import Config
-from .errors import BackupError
 from .files import write_json_atomically
-from .journal import Journal
-from .paths import free_bytes_at
-from .progress import ProgressBar, human_bytes
 from .rclone_aside import AsideRclone, Traits
 from .rclone_log import RcloneNoSpace
 from .remote_count import newest_of
-from .restore_points import (
-    Seal,
-    epoch_of_point,
-    ids_of_seals,
-    rfc3339,
-    seal_path,
-)
+from .restore_points import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
 from .runner import Runner
-from .second import (
-    Inventory,
-    OnMessage,
-    SecondStore,
-    sync_disk,
-    take_inventory,
-    writable_second,
-)
+from .second import Inventory, OnMessage, SecondStore, sync_disk, take_inventory, writable_second
 from .second_prune import judge_second, prune_second
 from .second_upload import SecondUploader, known_manifests
-from .state_files import StateFiles
 from .weekly_points import REFERENCE, is_weekly_due, weeklies_of
 from .weekly_remote import make_weekly
 

@@ -9,8 +9,9 @@ import contextlib
 from datetime import date
 from typing import Iterator, List, Sequence
 
+from .base.journal import Journal
+from .base.state_files import StateFiles
 from .config import Config
-from .journal import Journal
 from .prune import prune
 from .rclone_aside import AsideRclone
 from .retention import DAILY, WEEKLY, Verdict, judge_manifests, judge_remote, manifests_in_use
@@ -24,7 +25,6 @@ from .second import (
     writable_second,
 )
 from .second_read import prove_second
-from .state_files import StateFiles
 from .weekly_local import LocalWeeklies
 
 

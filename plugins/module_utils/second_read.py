@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import List
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .layout import Amount
 from .manifest import content_path
 from .manifest_carrier import NameSet, iter_travelling

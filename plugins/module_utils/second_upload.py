@@ -17,21 +17,21 @@ import tempfile
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.progress import TransferStats
+from .base.state_files import StateFiles
 from .bucket_compare import iter_bucket_changes
-from .errors import BackupError
-from .journal import Journal
 from .layout import DAILY_DIRECTORY, Amount
 from .manifest import ManifestError, content_path, merged
 from .manifest_carrier import DELETE, NameSet, iter_travelling
 from .manifest_file import check_manifest
-from .progress import TransferStats
 from .rclone_aside import AsideRclone, OnProgress, Traits
 from .rclone_lists import iter_parts, read_listing, write_file_list
 from .rclone_log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
 from .restore import fetch_manifest
 from .restore_points import Seal, manifest_path
 from .second import History
-from .state_files import StateFiles
 
 # The second attempt compares all that is there.
 ATTEMPTS = 2

@@ -11,7 +11,7 @@ import struct
 import tempfile
 from typing import Callable, List, NamedTuple
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .mounts import Mount, mount_holding, probe_io
 
 # What keeps its files in memory loses the staged copy at the next reboot.

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .files import sync_directory
 from .fstab import FSTAB_PATH, drop_entry, entry_for, put_entry
 from .image_file import look_at_image, make_image, reserve

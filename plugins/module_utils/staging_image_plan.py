@@ -19,11 +19,11 @@ import os
 from dataclasses import dataclass
 from typing import List, NamedTuple, Optional, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
+from .base.progress import human_bytes
 from .fstab import FSTAB_PATH, FstabEntry, entry_for
 from .image_file import MEBIBYTE_BYTES, ImageFile, look_at_image
 from .mounts import Mount, mount_holding, read_mounts
-from .progress import human_bytes
 from .staging_area import file_system_space
 from .staging_size import used_bytes
 

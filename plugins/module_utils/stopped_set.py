@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
 from .files import sync_directory, write_json_atomically
 
 FILE_NAME = "stopped.json"

@@ -16,9 +16,9 @@ import os
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Optional, Tuple
 
-from .errors import BackupError
+from .base.errors import BackupError
+from .base.journal import Journal
 from .files import sync_directory, write_json_atomically
-from .journal import Journal
 from .manifest import decode_entry
 from .manifest_metadata import apply_metadata
 from .restore_live import REJECTED_PREFIX, Move, Root

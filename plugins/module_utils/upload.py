@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 from .b2_api import B2Client
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.progress import TransferStats
+from .base.state_files import StateFiles
 from .bucket_compare import iter_bucket_changes
 from .bucket_state import BucketState, Held
 from .config import Config
-from .errors import BackupError
-from .journal import Journal
 from .layout import DAILY_DIRECTORY, Amount
 from .manifest import FILE, ManifestError, to_text
 from .manifest_carrier import DELETE, iter_upload_changes
 from .manifest_file import read_entries
-from .progress import TransferStats
 from .rclone import Rclone
 from .rclone_lists import ListWriter, iter_parts, read_listing
 from .rclone_log import (
@@ -34,7 +35,6 @@ from .rclone_log import (
     RcloneStalled,
     RcloneUnauthorized,
 )
-from .state_files import StateFiles
 
 DAY_SECONDS = 86400
 # Nights don't start to the second, and a week must not become eight days.

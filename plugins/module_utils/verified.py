@@ -15,12 +15,12 @@ import json
 from dataclasses import dataclass
 from typing import Dict
 
+from .base.state_files import StateFiles
 from .config import Config
 from .files import write_json_atomically
 from .rclone import Rclone
 from .remote_count import CountMismatch, CountProof, prove_count
 from .restore_points import Seal, rfc3339
-from .state_files import StateFiles
 
 # How it was verified: the objects and bytes of the point were counted in the bucket.
 COUNT = "count"

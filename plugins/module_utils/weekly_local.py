@@ -16,13 +16,13 @@ import os
 import shutil
 from typing import List
 
+from .base.errors import CommandError
+from .base.state_files import StateFiles
 from .config import Config
-from .errors import CommandError
 from .files import sync_directory
 from .manifest import CARRIER_DIRECTORY
 from .manifest_links import link_window
 from .runner import Runner
-from .state_files import StateFiles
 from .weekly_points import is_weekly_name
 
 MANIFEST_SUFFIX = ".manifest.jsonl.gz"

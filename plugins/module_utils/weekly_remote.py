@@ -10,10 +10,11 @@ import math
 from datetime import date
 from typing import Sequence
 
-from .clock import Clock
+from .base.clock import Clock
+from .base.errors import BackupError
+from .base.journal import Journal
+from .base.state_files import StateFiles
 from .config import Config
-from .errors import BackupError
-from .journal import Journal
 from .layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
 from .manifest_carrier import iter_upload_paths
 from .point_store import Store
@@ -21,7 +22,6 @@ from .rclone import Rclone
 from .rclone_lists import LIST_NAMES_MAX, iter_parts, write_file_list
 from .restore_points import Seal, rfc3339
 from .seal import DATE_RESOLUTION_SECONDS
-from .state_files import StateFiles
 from .weekly_points import COPY, WeeklyName, WeeklyPoint, weeklies_of, weekly_name
 
 

@@ -117,6 +117,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 # The command line pulls the whole program into what Ansible sends to the host.
 from ansible_collections.lepotato.backup.plugins.module_utils import cli
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.config import parse_config
 from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
     current_digest,
@@ -128,7 +129,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
     release_is_whole,
     switch_current,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.file_set import (
     apply_changes,
     changes_needed,

@@ -131,13 +131,13 @@ from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules import (
     Plan,
     Settings,
     Wanted,
     plan,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 
 try:
     from b2sdk import v2 as b2

@@ -107,6 +107,10 @@ from typing import Any, Dict, List, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
+    BackupError,
+    Interrupted,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.config import Config, load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.container_pause import (
     listed_facts,
@@ -117,7 +121,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_pause im
     stop_planned,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, Interrupted
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
 from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import StoppedSet
 

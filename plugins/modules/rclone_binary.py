@@ -69,7 +69,7 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_binary import (
     download,
     file_sha256,

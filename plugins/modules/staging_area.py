@@ -103,12 +103,12 @@ from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import (
     DiskGuard,
     DiskPlaces,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity import DiskRecord
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.file_set import (
     apply_changes,
     changes_needed,

@@ -84,7 +84,8 @@ from contextlib import ExitStack
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.lock import RunLock
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image import StagingImage
@@ -93,7 +94,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan
     ImagePlaces,
     StagingPlan,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
 
 
 def main() -> None:

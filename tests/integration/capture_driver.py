@@ -23,9 +23,12 @@ import signal
 import sys
 from typing import Any, Dict, List, Tuple
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
+    BackupError,
+    Interrupted,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, Interrupted
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import recover_all
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise

@@ -12,6 +12,7 @@ from typing import Any
 
 from integration.remote_support import RCLONE, Remote, needs_rclone, run_module
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,
@@ -19,7 +20,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_points imp
     rfc3339,
     seal_path,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.verified import read_verified
 
 pytestmark = needs_rclone

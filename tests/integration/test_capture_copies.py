@@ -17,6 +17,10 @@ import pytest
 from integration.container_lab import tree_difference
 from integration.file_systems import mounted
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
+    BackupError,
+    CommandError,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import (
     CaptureResult,
     run_capture,
@@ -27,10 +31,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.cold_prepare impor
     prepare_cold,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.config import Config, parse_config
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import (
-    BackupError,
-    CommandError,
-)
 from ansible_collections.lepotato.backup.plugins.module_utils.rsync import (
     RsyncStats,
     copy,

@@ -15,7 +15,7 @@ from integration.remote_support import Remote, needs_rclone, write_tree
 
 from ansible_collections.lepotato.backup.plugins.module_utils import rclone as rclone_module
 from ansible_collections.lepotato.backup.plugins.module_utils import rclone_flags
-from ansible_collections.lepotato.backup.plugins.module_utils.progress import TransferStats
+from ansible_collections.lepotato.backup.plugins.module_utils.base.progress import TransferStats
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Size
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import (
     RcloneCapExceeded,

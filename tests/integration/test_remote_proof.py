@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from integration.remote_support import CAPABILITIES, RCLONE, Remote, needs_rclone, write_tree
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone

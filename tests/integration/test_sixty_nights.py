@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.clock import Clock
+from ansible_collections.lepotato.backup.plugins.module_utils.base.clock import Clock
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.night import Night, NightOptions
 from ansible_collections.lepotato.backup.plugins.module_utils.record import RunRecord

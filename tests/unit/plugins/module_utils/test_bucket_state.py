@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket_state import BucketState
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
 
 REMOTE = "https://b2 bucket/potato"
 

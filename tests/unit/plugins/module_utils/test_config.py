@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
 from ansible_collections.lepotato.backup.plugins.module_utils.config import (
     Config,
     load_config,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {
     "host": "potato",

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
 from ansible_collections.lepotato.backup.plugins.module_utils.capture_plan import (
     group_paths,
     plan_from,
@@ -40,7 +41,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_select i
     select,
     stop_timeout_seconds,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import ConfigError
 
 FIXTURES = Path(__file__).with_name("fixtures")
 VOLUMES = "/mnt/ssd/docker/volumes"

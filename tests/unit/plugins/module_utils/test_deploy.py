@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils import errors
+from ansible_collections.lepotato.backup.plugins.module_utils.base import errors
 from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
     current_digest,
     install_release,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import (
     SENTINEL_NAME,
     DiskGuard,
@@ -16,7 +17,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import 
     read_record,
     read_sentinel,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.mounts import Mount
 
 ROOT = Mount("/", "179:2", "overlay", "/dev/mmcblk0p2", False)

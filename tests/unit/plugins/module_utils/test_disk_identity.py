@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity import (
     Disk,
     DiskLook,
@@ -19,7 +20,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity impo
     is_same,
     record_from_json,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.mounts import Mount, read_mounts
 
 SSD = Disk("/mnt/ssd", "11-22", "", "ext4", "/dev/sda1")

@@ -11,11 +11,11 @@ from typing import Tuple
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_stream import (
     demultiplex,
     printable_log,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
 
 
 def frame(stream: int, payload: bytes) -> bytes:

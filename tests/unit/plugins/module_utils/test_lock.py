@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import LockHeld
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import LockHeld
 from ansible_collections.lepotato.backup.plugins.module_utils.lock import RunLock
 
 

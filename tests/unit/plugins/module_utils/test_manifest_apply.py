@@ -14,7 +14,7 @@ from typing import Any, List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     DIRECTORY,
     FILE,

@@ -18,9 +18,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     ManifestError,
     sort_key,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_content import (
-    content_chunks,
-)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest_content import content_chunks
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import read_entries
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
     LinkWindow,

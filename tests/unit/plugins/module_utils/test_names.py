@@ -10,7 +10,7 @@ from typing import List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.names import wait_for_names
 
 

@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_binary import (
     DOWNLOAD_TRIES,
     delivery_sha256,

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import List
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_watch import StallWatch
 
 STUBBORN = """

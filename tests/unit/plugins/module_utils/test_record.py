@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import (
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
     BackupError,
     ConfigError,
     Interrupted,

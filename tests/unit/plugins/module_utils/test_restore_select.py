@@ -10,11 +10,11 @@ from typing import List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Source
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import (
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
     BackupError,
     ConfigError,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.config import Source
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_select import (
     Chooser,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import CommandError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import CommandError
 from ansible_collections.lepotato.backup.plugins.module_utils.rsync import copy
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import (
     CommandResult,

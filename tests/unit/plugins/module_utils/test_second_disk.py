@@ -8,7 +8,7 @@ from typing import Type
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.second_disk import (
     DiskMissing,
     held_disk,

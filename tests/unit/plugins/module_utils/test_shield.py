@@ -13,7 +13,7 @@ from typing import Iterator, List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import Interrupted
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import Interrupted
 from ansible_collections.lepotato.backup.plugins.module_utils.shield import shielded
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
 

@@ -10,7 +10,10 @@ from typing import Iterator
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, Interrupted
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
+    BackupError,
+    Interrupted,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.shield import shielded
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.image_file import make_image
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (

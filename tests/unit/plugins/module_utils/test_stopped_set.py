@@ -13,7 +13,7 @@ from typing import List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import (
     StoppedEntry,
     StoppedSet,

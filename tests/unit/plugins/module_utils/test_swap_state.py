@@ -10,7 +10,7 @@ from typing import Dict, List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.replaced import (
     REPLACED,
     Replaced,

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils import verified as module
+from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,
     Seal,
     point_id,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.verified import (
     Verification,
     note_verified,

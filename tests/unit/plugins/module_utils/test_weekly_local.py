@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import CommandError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.config import parse_config
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import CommandError
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
     read_link_windows,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.weekly_local import LocalWeeklies
 
 NAME = "backup-2026-11-22"

@@ -7,7 +7,10 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.errors import BackupError, ConfigError
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import (
+    BackupError,
+    ConfigError,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.progress import (
+from ansible_collections.lepotato.backup.plugins.module_utils.base.progress import (
     LINE_WIDTH,
     ProgressBar,
     TransferStats,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.paths import (
+from ansible_collections.lepotato.backup.plugins.module_utils.base.paths import (
     free_bytes_at,
     is_below,
     nearest_existing,
