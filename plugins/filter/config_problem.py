@@ -9,7 +9,7 @@ import json
 from typing import Any, Callable, Dict
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import (
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     CONFIG_PATH,
     parse_config,
 )

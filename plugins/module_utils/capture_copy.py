@@ -13,7 +13,7 @@ import contextlib
 import os
 from typing import List, Sequence
 
-from .config import Config, Source
+from .config.schema import Config, Source
 from .rsync import RsyncStats, copy, literal_pattern
 from .runner import Runner
 from .staging_image_plan import SUFFIXES

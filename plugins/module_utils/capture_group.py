@@ -22,7 +22,7 @@ from .capture_copy import copy_source
 from .capture_plan import PlannedGroup
 from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
 from .cold_snapshot import ColdSnapshots, prepare_snapshots
-from .config import Config
+from .config.schema import Config
 from .container_select import PlannedDump
 from .container_sequence import (
     Outcome,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from .base.paths import is_below
-from .config import Config, Source
+from .config.schema import Config, Source
 from .container_model import Container, read_containers
 from .container_order import dependencies, make_groups
 from .container_select import (

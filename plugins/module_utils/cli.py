@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from . import commands_night, commands_points, commands_restore, commands_stack
 from .base.errors import EXIT_FAILED, BackupError, Interrupted
-from .config import CONFIG_PATH
+from .config.schema import CONFIG_PATH
 from .guardian import called_as
 from .restore_ask import SECOND
 from .signals import signals_raise

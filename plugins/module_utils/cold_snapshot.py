@@ -23,7 +23,7 @@ from . import btrfs
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.paths import is_below
-from .config import Config
+from .config.schema import Config
 from .mounts import Mount, mount_holding, read_mounts
 from .rsync import COLD_SNAPSHOTS_NAME
 from .runner import Runner

@@ -16,7 +16,7 @@ from .answers import answer, say
 from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
 from .base.progress import human_bytes, human_seconds
 from .commands_night import prepared_state, recover_command
-from .config import Config
+from .config.schema import Config
 from .docker_api import DockerClient
 from .guardian import guarded
 from .lock import RunLock

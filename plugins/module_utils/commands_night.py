@@ -18,7 +18,7 @@ from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from .base.progress import ProgressBar, human_bytes, human_seconds
 from .base.state_files import StateFiles
 from .capture_plan import make_plan
-from .config import Config, load_config
+from .config.schema import Config, load_config
 from .container_sequence import RecoverResult
 from .cost_state import read_cost
 from .docker_api import DockerClient

@@ -21,7 +21,7 @@ from .base.state_files import StateFiles
 from .commands_night import prepared_state
 from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
-from .config import DAYS_PER_WEEK, Config
+from .config.schema import DAYS_PER_WEEK, Config
 from .cost import month_usd
 from .lock import RunLock
 from .logs import RunLog, stream_handler

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional
 from .answers import say
 from .base.errors import BackupError
 from .base.progress import human_bytes
-from .config import Config
+from .config.schema import Config
 from .points_read import Points, read_points
 from .restore_ask import SECOND, Asked
 from .restore_points import Seal

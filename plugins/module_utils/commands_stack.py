@@ -14,7 +14,7 @@ from .answers import answer, say
 from .base.errors import EXIT_FAILED, EXIT_OK
 from .commands_night import prepared_state
 from .compose_stack import bring_up
-from .config import load_config
+from .config.schema import load_config
 from .lock import RunLock
 from .logs import RunLog, stream_handler
 from .restore_in_place import recover_all

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from .base.errors import CommandError
 from .base.journal import Journal
-from .config import Config
+from .config.schema import Config
 from .docker_api import DockerClient, DockerError, NoSuchContainer
 from .health import wait_until_ready
 from .runner import Runner

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Mapping, Optional, TypeVar
 
 from .base.errors import ConfigError
-from .config import Dump
+from .config.schema import Dump
 
 PREFIX = "lepotato.backup."
 STOP_VALUES = ("true", "false", "never")

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Sequence
 
 from .base.journal import Journal
 from .capture_plan import Plan, make_plan
-from .config import Config
+from .config.schema import Config
 from .container_sequence import (
     RecoverResult,
     StopProgress,

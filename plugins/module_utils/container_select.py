@@ -30,7 +30,7 @@ from typing import (
 
 from .base.errors import ConfigError
 from .base.paths import is_below
-from .config import Containers, Dump
+from .config.schema import Containers, Dump
 from .container_model import Container
 from .container_order import dependencies
 

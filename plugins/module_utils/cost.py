@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Iterable
 
 from .b2_calls import Calls
-from .config import Cost
+from .config.schema import Cost
 
 # B2 bills decimal units.
 GIGABYTE_BYTES = 10**9

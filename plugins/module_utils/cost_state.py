@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, Optional
 
 from .b2_calls import Calls
-from .config import Cost
+from .config.schema import Cost
 from .cost import Monthly, calls_usd, storage_usd
 from .files import write_json_atomically
 from .restore_points import rfc3339

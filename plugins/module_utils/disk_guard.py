@@ -13,7 +13,7 @@ from typing import List, Optional, Tuple
 
 from .base.errors import BackupError
 from .base.state_files import StateFiles
-from .config import Config
+from .config.schema import Config
 from .disk_identity import DiskLook, DiskRecord, disk_of, record_from_json
 from .files import write_atomically, write_json_atomically
 from .mounts import Mount

@@ -41,7 +41,7 @@ from typing import (
 
 from .base.errors import BackupError, ConfigError
 from .base.paths import is_below
-from .config import Dump
+from .config.schema import Dump
 from .container_model import Container
 from .container_select import PlannedDump
 from .docker_api import DockerClient, DockerError

@@ -23,7 +23,7 @@ from .base.state_files import StateFiles
 from .bucket_state import BucketState
 from .capture import run_capture
 from .capture_copy import give_back_partial
-from .config import Config
+from .config.schema import Config
 from .files import write_atomically
 from .logs import RunLog
 from .manifest_carrier import plan_carriers

@@ -12,7 +12,7 @@ from .b2_api import B2Client
 from .b2_calls import CallCounter
 from .base.journal import Journal
 from .base.progress import human_bytes
-from .config import Cost
+from .config.schema import Cost
 from .cost_state import CostState, over_limit, read_cost, write_cost
 from .point_store import encrypted_amount, encrypted_bytes
 from .rclone import Rclone

@@ -13,7 +13,7 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .base.progress import human_bytes
 from .bucket_state import Held
-from .config import Config
+from .config.schema import Config
 from .prune import judge
 from .restore_points import ids_of_seals, seal_path
 from .rsync import RsyncStats

@@ -16,7 +16,7 @@ from typing import Dict, List, Mapping, Optional
 from .base.errors import BackupError
 from .base.progress import human_bytes
 from .capture_copy import copy_source, give_back_partial
-from .config import Config, Guards, Source
+from .config.schema import Config, Guards, Source
 from .disk_guard import DiskGuard, places_of
 from .layout import Amount
 from .mounts import probe_io, read_mounts

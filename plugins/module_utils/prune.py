@@ -15,7 +15,7 @@ from typing import List, Sequence
 
 from .base.errors import BackupError
 from .base.journal import Journal
-from .config import Config
+from .config.schema import Config
 from .layout import MANIFESTS_DIRECTORY
 from .point_store import Store
 from .rclone import Rclone

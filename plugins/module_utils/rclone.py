@@ -19,7 +19,7 @@ from .b2_calls import Calls
 from .b2_errors import B2BadKey
 from .base.errors import BackupError, CommandError
 from .base.progress import TransferStats
-from .config import Rclone as RcloneConfig
+from .config.schema import Rclone as RcloneConfig
 from .rclone_calls import estimate_calls
 from .rclone_flags import common_flags, environment
 from .rclone_lists import TIME_FORMAT

@@ -18,7 +18,7 @@ from typing import Sequence
 
 from .b2_calls import Calls
 from .base.progress import TransferStats
-from .config import Rclone
+from .config.schema import Rclone
 
 NAMES_PER_CALL = 1000
 

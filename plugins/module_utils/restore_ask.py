@@ -16,7 +16,7 @@ from .base.errors import BackupError, ConfigError, LockHeld
 from .base.journal import Journal
 from .base.progress import ProgressBar, human_bytes
 from .commands_night import prepared_state
-from .config import Config, Second, Source, load_config, parse_config
+from .config.schema import Config, Second, Source, load_config, parse_config
 from .lock import RunLock
 from .manifest_apply import ApplyProgress
 from .rclone import Rclone

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Pattern, Sequence
 
-from .config import Source
+from .config.schema import Source
 from .manifest import DIRECTORY, SOCKET, AnyPath, Entry, Select
 from .manifest_compare import (
     CHANGED,

@@ -10,7 +10,7 @@ from typing import Optional, Sequence
 
 from .base.errors import BackupError
 from .base.journal import Journal
-from .config import Source
+from .config.schema import Source
 from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from .manifest_apply import apply_manifest
 from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in

@@ -21,7 +21,7 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .capture_plan import PlannedGroup, make_plan
 from .cold_snapshot import drop_leftovers
-from .config import Config
+from .config.schema import Config
 from .container_model import read_containers
 from .container_select import own_container_id, touches
 from .container_sequence import (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
 from .base.errors import BackupError
-from .config import Source
+from .config.schema import Source
 from .manifest import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
 from .manifest_file import read_entries
 from .manifest_xattrs import read_xattrs

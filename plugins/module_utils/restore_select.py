@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Pattern, Sequence, Set, Tuple
 
 from .base.errors import BackupError, ConfigError
-from .config import Source
+from .config.schema import Source
 from .manifest import FILE, AnyPath, Entry, Select
 from .manifest_file import read_entries
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import List, Optional, Sequence, Tuple
 
-from .config import DAYS_PER_WEEK, Config
+from .config.schema import DAYS_PER_WEEK, Config
 from .restore_points import epoch_of_point, ids_of_seals
 from .weekly_points import REFERENCE, WeeklyName, local_date, weeklies_of
 

@@ -17,7 +17,7 @@ from .base.clock import Clock
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.state_files import StateFiles
-from .config import Config
+from .config.schema import Config
 from .file_hash import sha256_of
 from .files import write_atomically
 from .point_store import PointStore

@@ -18,7 +18,7 @@ import tempfile
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .base.errors import BackupError, ConfigError
-from .config import Config
+from .config.schema import Config
 from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
 from .rclone import Rclone
 from .rclone_aside import DISK_TRAITS, AsideRclone, Traits

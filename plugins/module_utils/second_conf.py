@@ -9,8 +9,8 @@ import json
 from typing import List, Optional
 
 from .base.errors import BackupError
-from .config import Rclone as RcloneConfig
-from .config import Second
+from .config.schema import Rclone as RcloneConfig
+from .config.schema import Second
 from .rclone_aside import AsideRclone
 from .remote_conf import Sections, parse_sections
 from .runner import Runner

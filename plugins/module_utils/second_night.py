@@ -21,7 +21,7 @@ from .base.journal import Journal
 from .base.paths import free_bytes_at
 from .base.progress import ProgressBar, human_bytes
 from .base.state_files import StateFiles
-from .config import Config
+from .config.schema import Config
 from .files import write_json_atomically
 from .rclone_aside import AsideRclone, Traits
 from .rclone_log import RcloneNoSpace

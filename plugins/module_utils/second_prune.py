@@ -11,7 +11,7 @@ from typing import Iterator, List, Sequence
 
 from .base.journal import Journal
 from .base.state_files import StateFiles
-from .config import Config
+from .config.schema import Config
 from .prune import prune
 from .rclone_aside import AsideRclone
 from .retention import DAILY, WEEKLY, Verdict, judge_manifests, judge_remote, manifests_in_use

@@ -21,7 +21,7 @@ from .base.progress import TransferStats
 from .base.state_files import StateFiles
 from .bucket_compare import iter_bucket_changes
 from .bucket_state import BucketState, Held
-from .config import Config
+from .config.schema import Config
 from .layout import DAILY_DIRECTORY, Amount
 from .manifest import FILE, ManifestError, to_text
 from .manifest_carrier import DELETE, iter_upload_changes

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Dict
 
 from .base.state_files import StateFiles
-from .config import Config
+from .config.schema import Config
 from .files import write_json_atomically
 from .rclone import Rclone
 from .remote_count import CountMismatch, CountProof, prove_count

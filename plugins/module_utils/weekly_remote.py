@@ -14,7 +14,7 @@ from .base.clock import Clock
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.state_files import StateFiles
-from .config import Config
+from .config.schema import Config
 from .layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
 from .manifest_carrier import iter_upload_paths
 from .point_store import Store

@@ -118,7 +118,7 @@ from ansible.module_utils.basic import AnsibleModule
 # The command line pulls the whole program into what Ansible sends to the host.
 from ansible_collections.lepotato.backup.plugins.module_utils import cli
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import parse_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
 from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
     current_digest,
     install_release,

@@ -135,8 +135,13 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import CONFIG_PATH, load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Rclone as RcloneConfig
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    CONFIG_PATH,
+    load_config,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Rclone as RcloneConfig,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import read_remote
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import prove_count

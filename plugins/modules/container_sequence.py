@@ -111,7 +111,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     BackupError,
     Interrupted,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Config, load_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Config,
+    load_config,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.container_pause import (
     listed_facts,
     plan_stop,

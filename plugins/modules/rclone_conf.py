@@ -143,7 +143,9 @@ from typing import Any, Dict, Optional, Tuple
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Rclone as RcloneConfig
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Rclone as RcloneConfig,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.files import sync_directory
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (

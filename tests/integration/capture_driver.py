@@ -28,7 +28,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     Interrupted,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
-from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import recover_all
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise

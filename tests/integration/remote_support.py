@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rclone_obscure
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Rclone as RcloneConfig
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Rclone as RcloneConfig,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
     RemoteConf,

@@ -30,7 +30,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.cold_prepare impor
     note_files,
     prepare_cold,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Config, parse_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Config,
+    parse_config,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.rsync import (
     RsyncStats,
     copy,

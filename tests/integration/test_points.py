@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils import weekly_remote
-from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.night import Night, NightOptions
 from ansible_collections.lepotato.backup.plugins.module_utils.record import RunRecord

@@ -25,7 +25,7 @@ import pytest
 import yaml
 from integration.ansible_runs import CHECKOUT, PlaybookRun, TaskResult, run_playbook
 
-from ansible_collections.lepotato.backup.plugins.module_utils.config import (
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Config,
     Source,
     load_config,

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.clock import Clock
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import load_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.night import Night, NightOptions
 from ansible_collections.lepotato.backup.plugins.module_utils.record import RunRecord

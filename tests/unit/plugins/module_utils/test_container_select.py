@@ -17,7 +17,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.capture_plan impor
     group_paths,
     plan_from,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.config import (
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Config,
     Containers,
     Source,

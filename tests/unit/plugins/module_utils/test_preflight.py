@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import (
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Guards,
     Source,
     parse_config,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Rclone as RcloneConfig
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Rclone as RcloneConfig,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.restore import looks_up_versions
 from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner

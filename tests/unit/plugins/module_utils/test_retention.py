@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import Config, parse_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
+    Config,
+    parse_config,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.retention import (
     Verdict,
     judge_daily,

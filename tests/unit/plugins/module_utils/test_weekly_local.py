@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import CommandError
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
-from ansible_collections.lepotato.backup.plugins.module_utils.config import parse_config
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
     read_link_windows,
 )

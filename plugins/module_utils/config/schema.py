@@ -16,9 +16,9 @@ import re
 from dataclasses import dataclass, field
 from typing import List, Mapping, Tuple
 
-from .base.errors import ConfigError
-from .base.paths import is_below
-from .config_build import KeyProblem, build
+from ..base.errors import ConfigError
+from ..base.paths import is_below
+from .build import KeyProblem, build
 
 CONFIG_PATH = "/etc/lepotato-backup/config.json"
 CONFIG_VERSION = 1

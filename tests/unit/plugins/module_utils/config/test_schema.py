@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
-from ansible_collections.lepotato.backup.plugins.module_utils.config import (
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Config,
     load_config,
     parse_config,
