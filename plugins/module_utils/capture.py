@@ -34,8 +34,8 @@ from .container_sequence import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START
 from .docker_api import DockerClient, DockerError
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
 from .manifest import CARRIER_DIRECTORY
+from .process.runner import Runner
 from .rsync import RsyncStats
-from .runner import Runner
 from .staged_paths import prune_unlisted
 
 STEP_PLAN = "plan"

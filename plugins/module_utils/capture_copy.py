@@ -14,8 +14,8 @@ import os
 from typing import List, Sequence
 
 from .config.schema import Config, Source
+from .process.runner import Runner
 from .rsync import RsyncStats, copy, literal_pattern
-from .runner import Runner
 from .staging_image_plan import SUFFIXES
 
 PARTIAL_DIRECTORY = ".rsync-partial"

@@ -34,9 +34,9 @@ from .container_sequence import (
 )
 from .docker_api import DockerClient
 from .dumps import DumpResult, make_dump
+from .process.runner import Runner
+from .process.signal_shield import Shield, shielded
 from .rsync import RsyncStats
-from .runner import Runner
-from .shield import Shield, shielded
 from .stopped_set import StoppedEntry, StoppedSet
 
 STEP_DUMP = "dump"

@@ -15,9 +15,9 @@ from typing import Any, Callable, Optional, Sequence
 from . import commands_night, commands_points, commands_restore, commands_stack
 from .base.errors import EXIT_FAILED, BackupError, Interrupted
 from .config.schema import CONFIG_PATH
-from .guardian import called_as
+from .process.guardian import called_as
+from .process.signals import signals_raise
 from .restore_ask import SECOND
-from .signals import signals_raise
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

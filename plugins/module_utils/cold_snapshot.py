@@ -25,8 +25,8 @@ from .base.journal import Journal
 from .base.paths import is_below
 from .config.schema import Config
 from .mounts import Mount, mount_holding, read_mounts
+from .process.runner import Runner
 from .rsync import COLD_SNAPSHOTS_NAME
-from .runner import Runner
 
 # Mounts pairs of SNAPSHOT PATH, up to "--", then becomes the command behind it.
 _MOUNT_AND_RUN = (

@@ -18,11 +18,11 @@ from .base.progress import human_bytes, human_seconds
 from .commands_night import prepared_state, recover_command
 from .config.schema import Config
 from .docker_api import DockerClient
-from .guardian import guarded
-from .lock import RunLock
-from .logs import RunLog, stream_handler
 from .manifest import Select, select_below
 from .mounts import mount_holding, read_mounts
+from .process.guardian import guarded
+from .process.logs import RunLog, stream_handler
+from .process.run_lock import RunLock
 from .restore import check_free, check_target, restore_point
 from .restore_ask import Asked, ask, bars, expected_seconds, settle_unfinished
 from .restore_check import LiveDifference, compare_live

@@ -22,12 +22,14 @@ from .config.schema import Config, load_config
 from .container_sequence import RecoverResult
 from .cost_state import read_cost
 from .docker_api import DockerClient
-from .guardian import guarded
-from .lock import RunLock
-from .logs import RunLog, file_handler, stream_handler, syslog_handler
 from .mounts import read_mounts
 from .night import Night, NightOptions
 from .night_cost import cost_lines, cost_told
+from .process.guardian import guarded
+from .process.logs import RunLog, file_handler, stream_handler, syslog_handler
+from .process.run_lock import RunLock
+from .process.runner import SubprocessRunner
+from .process.signal_shield import shielded
 from .record import (
     RunRecord,
     Stopwatch,
@@ -37,8 +39,6 @@ from .record import (
     store_record,
 )
 from .restore_in_place import recover_all
-from .runner import SubprocessRunner
-from .shield import shielded
 from .staging_area import require_ssd
 
 # A recovery or a restore that ends unfinished uploads holds the lock for a moment: no night is
@@ -202,7 +202,7 @@ def _close_killed(config: Config, log: RunLog) -> None:
 
 
 def recover_command(arguments: argparse.Namespace) -> List[str]:
-    """What starts the containers again should this process be killed; see :mod:`.guardian`."""
+    """What starts the containers again should this process be killed; see :mod:`.process.guardian`."""
     called_as: List[str] = arguments.called_as
     return [*called_as, "--config", arguments.config, "recover"] if called_as else []
 

@@ -23,17 +23,17 @@ from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
 from .config.schema import DAYS_PER_WEEK, Config
 from .cost import month_usd
-from .lock import RunLock
-from .logs import RunLog, stream_handler
 from .point_store import PointStore, encrypted_amount
 from .points_read import Points, read_points
+from .process.logs import RunLog, stream_handler
+from .process.run_lock import RunLock
+from .process.runner import SubprocessRunner
 from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
 from .remote_conf import read_remote
 from .restore_ask import SECOND, open_asked
 from .restore_points import Seal, epoch_of_point, rfc3339
 from .retention import LOCAL, Verdict
-from .runner import SubprocessRunner
 from .second_prune import prune_second_now
 from .verified import Verification, prove_and_note, read_verified, verified_of
 from .weekly_local import LocalWeeklies

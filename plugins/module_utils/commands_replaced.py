@@ -15,7 +15,7 @@ from .base.errors import EXIT_OK, BackupError
 from .base.progress import human_bytes
 from .commands_night import prepared_state
 from .config.schema import Config, load_config
-from .lock import RunLock
+from .process.run_lock import RunLock
 from .replaced import REPLACED, Replaced, ReplacedList, size_bytes
 from .restore_ask import ask
 

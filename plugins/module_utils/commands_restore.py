@@ -23,7 +23,7 @@ from .commands_in_place import compare, in_place
 from .commands_night import prepared_state
 from .commands_points import snapshots
 from .commands_replaced import forget, list_replaced
-from .logs import RunLog, stream_handler
+from .process.logs import RunLog, stream_handler
 from .restore import (
     WORK_DIRECTORY,
     RestoreResult,

@@ -15,10 +15,10 @@ from .base.errors import EXIT_FAILED, EXIT_OK
 from .commands_night import prepared_state
 from .compose_stack import bring_up
 from .config.schema import load_config
-from .lock import RunLock
-from .logs import RunLog, stream_handler
+from .process.logs import RunLog, stream_handler
+from .process.run_lock import RunLock
+from .process.runner import SubprocessRunner
 from .restore_in_place import recover_all
-from .runner import SubprocessRunner
 
 
 def start(arguments: argparse.Namespace) -> int:

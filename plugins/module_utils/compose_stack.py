@@ -16,7 +16,7 @@ from .base.journal import Journal
 from .config.schema import Config
 from .docker_api import DockerClient, DockerError, NoSuchContainer
 from .health import wait_until_ready
-from .runner import Runner
+from .process.runner import Runner
 
 COMPOSE_TREE = "docker-compose"
 WORKING_DIRECTORY_LABEL = "com.docker.compose.project.working_dir"

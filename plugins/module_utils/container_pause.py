@@ -25,8 +25,8 @@ from .container_sequence import (
     stop_in_order,
 )
 from .docker_api import DockerClient
+from .process.signal_shield import shielded
 from .restore_in_place import recover_swap
-from .shield import shielded
 from .stopped_set import StoppedEntry, StoppedSet
 
 

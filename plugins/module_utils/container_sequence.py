@@ -20,7 +20,7 @@ from .base.journal import Journal
 from .container_model import ACTIVE_STATES, NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from .docker_api import DockerClient, DockerError, DockerUnreachable, NoSuchContainer
 from .health import wait_until_ready
-from .shield import Shield, shielded
+from .process.signal_shield import Shield, shielded
 from .stopped_set import StoppedEntry, StoppedSet, stop_may_be_under_way
 
 STEP_RECORD = "record"

@@ -15,7 +15,7 @@ import struct
 from typing import NamedTuple, Optional
 
 from .base.errors import BackupError
-from .runner import Runner
+from .process.runner import Runner
 
 MEBIBYTE_BYTES = 1024**2
 

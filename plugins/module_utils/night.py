@@ -25,7 +25,6 @@ from .capture import run_capture
 from .capture_copy import give_back_partial
 from .config.schema import Config
 from .files import write_atomically
-from .logs import RunLog
 from .manifest_carrier import plan_carriers
 from .manifest_links import link_window, read_link_windows
 from .manifest_walk import write_manifest
@@ -44,6 +43,8 @@ from .preflight import (
     measure_tree,
     sizes_told,
 )
+from .process.logs import RunLog
+from .process.runner import Runner
 from .prune import judge, judge_leftovers, prune
 from .rclone import Rclone
 from .record import RunRecord, Stopwatch
@@ -52,7 +53,6 @@ from .remote_count import newest_seal
 from .remote_proof import AuthProof, prove_auth
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .rsync import RsyncStats
-from .runner import Runner
 from .seal import seal_night
 from .second_night import SecondNight
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload

@@ -20,8 +20,8 @@ from .config.schema import Config, Guards, Source
 from .disk_guard import DiskGuard, places_of
 from .layout import Amount
 from .mounts import probe_io, read_mounts
+from .process.runner import Runner
 from .restore_points import Seal, epoch_of_point
-from .runner import Runner
 from .staging_area import file_system_space
 from .staging_image_plan import MODE_IMAGE
 from .staging_size import used_bytes

@@ -20,6 +20,7 @@ from .b2_errors import B2BadKey
 from .base.errors import BackupError, CommandError
 from .base.progress import TransferStats
 from .config.schema import Rclone as RcloneConfig
+from .process.runner import Runner
 from .rclone_calls import estimate_calls
 from .rclone_flags import common_flags, environment
 from .rclone_lists import TIME_FORMAT
@@ -34,7 +35,6 @@ from .rclone_log import (
 )
 from .rclone_watch import StallWatch
 from .remote_conf import read_remote
-from .runner import Runner
 
 STATS_SECONDS = 10
 PROGRESS_SECONDS = 1

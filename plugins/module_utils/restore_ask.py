@@ -17,13 +17,13 @@ from .base.journal import Journal
 from .base.progress import ProgressBar, human_bytes
 from .commands_night import prepared_state
 from .config.schema import Config, Second, Source, load_config, parse_config
-from .lock import RunLock
 from .manifest_apply import ApplyProgress
+from .process.run_lock import RunLock
+from .process.runner import SubprocessRunner
 from .rclone import Rclone
 from .remote_conf import read_remote, require_section
 from .restore import Download, Watchers, download_version
 from .restore_select import Selected, Wish
-from .runner import SubprocessRunner
 from .second import require_second, second_rclone
 from .second_read import download_from_second
 from .upload import cancel_unfinished

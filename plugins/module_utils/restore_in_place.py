@@ -33,9 +33,9 @@ from .container_sequence import (
     stop_in_order,
 )
 from .docker_api import DockerClient, NoSuchContainer
+from .process.signal_shield import Shield, shielded
 from .replaced import REJECTED, REPLACED, Replaced, ReplacedList
 from .restore_live import Move, Root
-from .shield import Shield, shielded
 from .stopped_set import StoppedEntry, StoppedSet, boot_id
 from .swap_state import (
     BACK,

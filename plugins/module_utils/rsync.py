@@ -19,7 +19,7 @@ from typing import Dict, List, NamedTuple, Sequence
 from .base.errors import BackupError, CommandError
 from .base.paths import nearest_existing
 from .base.progress import human_bytes
-from .runner import Runner
+from .process.runner import Runner
 
 # rsync(1), EXIT VALUES.
 VANISHED_EXIT_CODE = 24

@@ -20,12 +20,12 @@ from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optiona
 from .base.errors import BackupError, ConfigError
 from .config.schema import Config
 from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
+from .process.runner import Runner
 from .rclone import Rclone
 from .rclone_aside import DISK_TRAITS, AsideRclone, Traits
 from .rclone_lists import write_file_list
 from .rclone_log import RcloneNotFound
 from .restore_points import ids_of_manifests
-from .runner import Runner
 from .second_disk import held_disk, require_disk
 
 HISTORY_DIRECTORY = "history"

@@ -11,9 +11,9 @@ from typing import List, Optional
 from .base.errors import BackupError
 from .config.schema import Rclone as RcloneConfig
 from .config.schema import Second
+from .process.runner import Runner
 from .rclone_aside import AsideRclone
 from .remote_conf import Sections, parse_sections
-from .runner import Runner
 from .second_disk import require_disk
 
 # Somebody waits for the answer, and a server that is off gives none.

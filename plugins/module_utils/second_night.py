@@ -23,11 +23,11 @@ from .base.progress import ProgressBar, human_bytes
 from .base.state_files import StateFiles
 from .config.schema import Config
 from .files import write_json_atomically
+from .process.runner import Runner
 from .rclone_aside import AsideRclone, Traits
 from .rclone_log import RcloneNoSpace
 from .remote_count import newest_of
 from .restore_points import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
-from .runner import Runner
 from .second import Inventory, OnMessage, SecondStore, sync_disk, take_inventory, writable_second
 from .second_prune import judge_second, prune_second
 from .second_upload import SecondUploader, known_manifests

@@ -12,10 +12,10 @@ from typing import Iterator, List, Sequence
 from .base.journal import Journal
 from .base.state_files import StateFiles
 from .config.schema import Config
+from .process.runner import Runner
 from .prune import prune
 from .rclone_aside import AsideRclone
 from .retention import DAILY, WEEKLY, Verdict, judge_manifests, judge_remote, manifests_in_use
-from .runner import Runner
 from .second import (
     Inventory,
     SecondStore,

@@ -14,7 +14,7 @@ from .files import sync_directory
 from .fstab import FSTAB_PATH, drop_entry, entry_for, put_entry
 from .image_file import look_at_image, make_image, reserve
 from .mounts import Mount, mount_holding, read_mounts
-from .runner import Runner
+from .process.runner import Runner
 from .staging_image_plan import (
     LOST_AND_FOUND,
     MODE_IMAGE,

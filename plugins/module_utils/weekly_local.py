@@ -22,7 +22,7 @@ from .config.schema import Config
 from .files import sync_directory
 from .manifest import CARRIER_DIRECTORY
 from .manifest_links import link_window
-from .runner import Runner
+from .process.runner import Runner
 from .weekly_points import is_weekly_name
 
 MANIFEST_SUFFIX = ".manifest.jsonl.gz"

@@ -142,6 +142,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Rclone as RcloneConfig,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import read_remote
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import prove_count
@@ -149,7 +150,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof impor
     failure_facts,
     prove_auth,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.verified import prove_and_note
 
 

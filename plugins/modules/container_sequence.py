@@ -124,7 +124,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_pause im
     stop_planned,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
-from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import StoppedSet
 
 

@@ -147,6 +147,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Rclone as RcloneConfig,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.files import sync_directory
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
     hide_secrets,
@@ -158,7 +159,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof impor
     failure_facts,
     prove_auth,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.second_conf import (
     second_warnings,
     settled_content,

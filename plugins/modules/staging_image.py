@@ -86,8 +86,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
-from ansible_collections.lepotato.backup.plugins.module_utils.lock import RunLock
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import ModuleRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.run_lock import RunLock
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image import StagingImage
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
     MODES,

@@ -22,12 +22,12 @@ from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rc
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Rclone as RcloneConfig,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
     RemoteConf,
     read_remote,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 from b2_standin.client import Key, StandIn
 
 RCLONE = shutil.which("rclone") or str(Path(sys.executable).with_name("rclone"))

@@ -27,6 +27,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import describe_path
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import (
     plan_groups,
     recover_all,
@@ -38,7 +39,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.restore_live impor
     live_paths,
     make_moves,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
 
 
 def stage_of(directory: str, live: List[str]) -> Stage:

@@ -25,7 +25,7 @@ from typing import Any
 
 from integration.tree_digest import tree_digest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image import StagingImage
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
     ImagePlaces,

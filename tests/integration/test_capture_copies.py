@@ -34,13 +34,13 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Config,
     parse_config,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rsync import (
     RsyncStats,
     copy,
     literal_pattern,
     parse_stats,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and mounts need root")
 

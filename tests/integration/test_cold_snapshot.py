@@ -22,7 +22,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.cold_snapshot impo
     prepare_snapshots,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.mounts import read_mounts
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 
 
 def subvolume(path: Path) -> Path:

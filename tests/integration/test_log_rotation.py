@@ -16,7 +16,10 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.logs import RunLog, file_handler
+from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import (
+    RunLog,
+    file_handler,
+)
 
 from .container_lab import CHECKOUT
 

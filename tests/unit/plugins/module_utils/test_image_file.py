@@ -17,7 +17,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.image_file import 
     make_image,
     reserve,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 
 pytestmark = pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="needs mkfs.ext4")
 

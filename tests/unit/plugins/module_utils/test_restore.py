@@ -12,9 +12,9 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Rclone as RcloneConfig,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.restore import looks_up_versions
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.image_file import make_image
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
     IMAGE_BYTES_MIN,
     ImagePlaces,

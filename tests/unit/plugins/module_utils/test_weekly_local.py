@@ -15,7 +15,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links imp
     read_link_windows,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.weekly_local import LocalWeeklies
 
 NAME = "backup-2026-11-22"

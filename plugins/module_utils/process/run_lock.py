@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Optional, Type
 
-from .base.errors import LockHeld
+from ..base.errors import LockHeld
 
 POLL_SECONDS = 0.2
 

@@ -14,8 +14,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     BackupError,
     Interrupted,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.shield import shielded
-from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signal_shield import shielded
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import signal
 from types import FrameType
 from typing import Iterator, Optional
 
-from .base.errors import Interrupted
+from ..base.errors import Interrupted
 
 # SIGHUP too: a closed terminal must not leave containers stopped.
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -17,8 +17,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     CommandTimeout,
     Interrupted,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.signals import signals_raise
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 
 RUNNER = SubprocessRunner(terminate_grace_seconds=0.5)
 IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print(); time.sleep(60)"

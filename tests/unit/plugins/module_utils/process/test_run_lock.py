@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import LockHeld
-from ansible_collections.lepotato.backup.plugins.module_utils.lock import RunLock
+from ansible_collections.lepotato.backup.plugins.module_utils.process.run_lock import RunLock
 
 
 def test_a_second_run_is_refused_and_names_the_first(tmp_path: Path) -> None:

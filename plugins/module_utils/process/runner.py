@@ -28,7 +28,7 @@ from typing import (
     Sequence,
 )
 
-from .base.errors import CommandError, CommandTimeout
+from ..base.errors import CommandError, CommandTimeout
 from .signals import ENDING_SIGNALS
 
 # A child that ignores SIGTERM (rclone with a revoked key does) is killed after this long.

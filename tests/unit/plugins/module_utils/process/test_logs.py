@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.logs import (
+from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import (
     RunLog,
     file_handler,
     syslog_handler,

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.guardian import called_as, guarded
+from ansible_collections.lepotato.backup.plugins.module_utils.process.guardian import (
+    called_as,
+    guarded,
+)
 
-MODULE = "ansible_collections.lepotato.backup.plugins.module_utils.guardian"
+MODULE = "ansible_collections.lepotato.backup.plugins.module_utils.process.guardian"
 
 # Ends in the way that its first argument names; what is run after a kill makes the file.
 PROGRAM = f"""
