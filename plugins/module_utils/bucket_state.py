@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .base.state_files import StateFiles
-from .file_hash import sha256_of
-from .files import sync_directory, write_json_atomically
+from .filesystem.atomic_write import sync_directory, write_json_atomically
+from .filesystem.sha256 import sha256_of
 
 _LINK_SUFFIX = ".new"
 

@@ -19,12 +19,12 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from . import btrfs
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.paths import is_below
 from .config.schema import Config
-from .mounts import Mount, mount_holding, read_mounts
+from .filesystem import btrfs
+from .filesystem.mounts import Mount, mount_holding, read_mounts
 from .process.runner import Runner
 from .rsync import COLD_SNAPSHOTS_NAME
 

@@ -18,8 +18,8 @@ from .base.progress import human_bytes, human_seconds
 from .commands_night import prepared_state, recover_command
 from .config.schema import Config
 from .docker_api import DockerClient
+from .filesystem.mounts import mount_holding, read_mounts
 from .manifest import Select, select_below
-from .mounts import mount_holding, read_mounts
 from .process.guardian import guarded
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock

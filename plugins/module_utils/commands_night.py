@@ -22,7 +22,7 @@ from .config.schema import Config, load_config
 from .container_sequence import RecoverResult
 from .cost_state import read_cost
 from .docker_api import DockerClient
-from .mounts import read_mounts
+from .filesystem.mounts import read_mounts
 from .night import Night, NightOptions
 from .night_cost import cost_lines, cost_told
 from .process.guardian import guarded

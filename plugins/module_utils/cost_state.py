@@ -20,7 +20,7 @@ from typing import Any, Dict, Optional
 from .b2_calls import Calls
 from .config.schema import Cost
 from .cost import Monthly, calls_usd, storage_usd
-from .files import write_json_atomically
+from .filesystem.atomic_write import write_json_atomically
 from .restore_points import rfc3339
 from .stored_bytes import Stored
 

@@ -21,7 +21,7 @@ import tempfile
 from typing import Dict, List, Mapping, Union
 
 from .base.errors import BackupError
-from .files import sync_directory, write_atomically
+from .filesystem.atomic_write import sync_directory, write_atomically
 
 PACKAGE_DIRECTORY = "module_utils"
 CURRENT_LINK = "current"

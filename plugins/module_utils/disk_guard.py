@@ -15,8 +15,8 @@ from .base.errors import BackupError
 from .base.state_files import StateFiles
 from .config.schema import Config
 from .disk_identity import DiskLook, DiskRecord, disk_of, record_from_json
-from .files import write_atomically, write_json_atomically
-from .mounts import Mount
+from .filesystem.atomic_write import write_atomically, write_json_atomically
+from .filesystem.mounts import Mount
 from .staging_area import require_ssd
 
 SENTINEL_NAME = ".lepotato-backup-disk"

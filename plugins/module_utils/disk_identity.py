@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .base.errors import BackupError
 from .base.paths import is_below
-from .mounts import Mount, mount_holding
+from .filesystem.mounts import Mount, mount_holding
 
 BY_UUID_DIRECTORY = "/dev/disk/by-uuid"
 

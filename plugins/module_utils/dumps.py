@@ -46,7 +46,7 @@ from .container_model import Container
 from .container_select import PlannedDump
 from .docker_api import DockerClient, DockerError
 from .docker_stream import discard
-from .same_bytes import same_bytes
+from .filesystem.same_bytes import same_bytes
 
 DUMPS_TREE = "dumps"
 PARTIAL_DIRECTORY = ".dumps-partial"

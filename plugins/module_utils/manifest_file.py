@@ -19,7 +19,7 @@ import zlib
 from types import TracebackType
 from typing import IO, Any, Dict, Iterator, Mapping, NamedTuple, Optional, Type, cast
 
-from .files import sync_directory
+from .filesystem.atomic_write import sync_directory
 from .manifest import (
     FILE,
     AnyPath,

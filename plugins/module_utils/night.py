@@ -24,7 +24,7 @@ from .bucket_state import BucketState
 from .capture import run_capture
 from .capture_copy import give_back_partial
 from .config.schema import Config
-from .files import write_atomically
+from .filesystem.atomic_write import write_atomically
 from .manifest_carrier import plan_carriers
 from .manifest_links import link_window, read_link_windows
 from .manifest_walk import write_manifest

@@ -18,13 +18,13 @@ from .base.progress import human_bytes
 from .capture_copy import copy_source, give_back_partial
 from .config.schema import Config, Guards, Source
 from .disk_guard import DiskGuard, places_of
+from .filesystem.disk_usage import used_bytes
+from .filesystem.mounts import probe_io, read_mounts
 from .layout import Amount
-from .mounts import probe_io, read_mounts
 from .process.runner import Runner
 from .restore_points import Seal, epoch_of_point
 from .staging_area import file_system_space
 from .staging_image_plan import MODE_IMAGE
-from .staging_size import used_bytes
 
 # A few files fewer in a small tree is a person tidying up, not a disk that is gone.
 SHRINK_FLOOR_FILES = 50

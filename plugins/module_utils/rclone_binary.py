@@ -15,7 +15,7 @@ import zipfile
 from typing import IO, Callable, NamedTuple, Optional
 
 from .base.errors import BackupError
-from .files import sync_directory
+from .filesystem.atomic_write import sync_directory
 
 BINARY_NAME = "rclone"
 BINARY_MODE = 0o755

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional
 
 from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, Interrupted
-from .files import write_json_atomically
+from .filesystem.atomic_write import write_json_atomically
 from .restore_points import epoch_of_point, point_id, rfc3339
 
 RUNS_DIRECTORY = "runs"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import List, Sequence, Tuple
 
 from .base.errors import BackupError
-from .files import write_json_atomically
+from .filesystem.atomic_write import write_json_atomically
 
 FILE_NAME = "replaced.json"
 FORMAT_VERSION = 1

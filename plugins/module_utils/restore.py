@@ -22,8 +22,8 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .base.paths import free_bytes_at, is_below, nearest_existing
 from .base.progress import TransferStats, human_bytes
-from .file_hash import sha256_of
-from .files import write_atomically
+from .filesystem.atomic_write import write_atomically
+from .filesystem.sha256 import sha256_of
 from .layout import POINTS_DIRECTORY
 from .manifest import Select
 from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest

@@ -17,10 +17,10 @@ from typing import Dict, List, Sequence, Tuple
 
 from .base.errors import BackupError
 from .config.schema import Source
+from .filesystem.mounts import Mount, mount_holding
 from .manifest import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
 from .manifest_file import read_entries
 from .manifest_xattrs import read_xattrs
-from .mounts import Mount, mount_holding
 from .restore_points import Seal
 from .restore_select import Wish, live_path, outermost
 

@@ -18,8 +18,8 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .base.state_files import StateFiles
 from .config.schema import Config
-from .file_hash import sha256_of
-from .files import write_atomically
+from .filesystem.atomic_write import write_atomically
+from .filesystem.sha256 import sha256_of
 from .point_store import PointStore
 from .rclone import Rclone
 from .restore_points import ManifestReference, Seal, manifest_path, rfc3339, seal_path

@@ -13,7 +13,7 @@ import tempfile
 from typing import Iterator
 
 from .base.errors import BackupError
-from .mounts import MOUNTINFO_PATH, Mount, mount_holding, probe_io, read_mounts
+from .filesystem.mounts import MOUNTINFO_PATH, Mount, mount_holding, probe_io, read_mounts
 from .staging_area import VOLATILE_FILE_SYSTEMS
 
 _CASE_PREFIX = ".lepotato-backup-case-"

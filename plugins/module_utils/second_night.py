@@ -22,7 +22,7 @@ from .base.paths import free_bytes_at
 from .base.progress import ProgressBar, human_bytes
 from .base.state_files import StateFiles
 from .config.schema import Config
-from .files import write_json_atomically
+from .filesystem.atomic_write import write_json_atomically
 from .process.runner import Runner
 from .rclone_aside import AsideRclone, Traits
 from .rclone_log import RcloneNoSpace

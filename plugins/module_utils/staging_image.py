@@ -10,10 +10,10 @@ import os
 import shutil
 
 from .base.errors import BackupError
-from .files import sync_directory
-from .fstab import FSTAB_PATH, drop_entry, entry_for, put_entry
-from .image_file import look_at_image, make_image, reserve
-from .mounts import Mount, mount_holding, read_mounts
+from .filesystem.atomic_write import sync_directory
+from .filesystem.fstab import FSTAB_PATH, drop_entry, entry_for, put_entry
+from .filesystem.image_file import look_at_image, make_image, reserve
+from .filesystem.mounts import Mount, mount_holding, read_mounts
 from .process.runner import Runner
 from .staging_image_plan import (
     LOST_AND_FOUND,

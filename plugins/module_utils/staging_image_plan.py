@@ -21,11 +21,11 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from .base.errors import BackupError
 from .base.progress import human_bytes
-from .fstab import FSTAB_PATH, FstabEntry, entry_for
-from .image_file import MEBIBYTE_BYTES, ImageFile, look_at_image
-from .mounts import Mount, mount_holding, read_mounts
+from .filesystem.disk_usage import used_bytes
+from .filesystem.fstab import FSTAB_PATH, FstabEntry, entry_for
+from .filesystem.image_file import MEBIBYTE_BYTES, ImageFile, look_at_image
+from .filesystem.mounts import Mount, mount_holding, read_mounts
 from .staging_area import file_system_space
-from .staging_size import used_bytes
 
 MODE_DIRECTORY = "directory"
 MODE_IMAGE = "image"
@@ -79,7 +79,7 @@ class ImagePlaces:
     def entry(self) -> FstabEntry:
         """The line of fstab: without the SSD the host boots all the same.
 
-        What keeps holes out of the image is in it too (see :mod:`.image_file`): after a growth the
+        What keeps holes out of the image is in it too (see :mod:`.filesystem.image_file`): after a growth the
         kernel would initialise the new inode tables in the background.
         """
         options = (

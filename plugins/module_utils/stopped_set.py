@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from .base.errors import BackupError
-from .files import sync_directory, write_json_atomically
+from .filesystem.atomic_write import sync_directory, write_json_atomically
 
 FILE_NAME = "stopped.json"
 LOCK_NAME = "stopped.lock"

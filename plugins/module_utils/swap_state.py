@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from .base.errors import BackupError
 from .base.journal import Journal
-from .files import sync_directory, write_json_atomically
+from .filesystem.atomic_write import sync_directory, write_json_atomically
 from .manifest import decode_entry
 from .manifest_metadata import apply_metadata
 from .restore_live import REJECTED_PREFIX, Move, Root

@@ -19,7 +19,7 @@ from typing import List
 from .base.errors import CommandError
 from .base.state_files import StateFiles
 from .config.schema import Config
-from .files import sync_directory
+from .filesystem.atomic_write import sync_directory
 from .manifest import CARRIER_DIRECTORY
 from .manifest_links import link_window
 from .process.runner import Runner

@@ -129,7 +129,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
     release_is_whole,
     switch_current,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.file_set import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.file_set import (
     apply_changes,
     changes_needed,
     wanted_from_options,

@@ -146,7 +146,9 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Rclone as RcloneConfig,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.files import sync_directory
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.atomic_write import (
+    sync_directory,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (

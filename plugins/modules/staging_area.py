@@ -109,12 +109,12 @@ from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import 
     DiskPlaces,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity import DiskRecord
-from ansible_collections.lepotato.backup.plugins.module_utils.file_set import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.file_set import (
     apply_changes,
     changes_needed,
     wanted_from_options,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.mounts import read_mounts
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import read_mounts
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_area import (
     file_system_space,
     require_capabilities,

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from integration.file_systems import mounted
 
-from ansible_collections.lepotato.backup.plugins.module_utils import btrfs
 from ansible_collections.lepotato.backup.plugins.module_utils.cold_snapshot import (
     ColdSnapshots,
     NoSnapshot,
     find_frozen,
     prepare_snapshots,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.mounts import read_mounts
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem import btrfs
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import read_mounts
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 
 

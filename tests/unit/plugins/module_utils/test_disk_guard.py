@@ -17,7 +17,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import 
     read_record,
     read_sentinel,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.mounts import Mount
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
 
 ROOT = Mount("/", "179:2", "overlay", "/dev/mmcblk0p2", False)
 

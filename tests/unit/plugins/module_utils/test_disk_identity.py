@@ -20,7 +20,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity impo
     is_same,
     record_from_json,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.mounts import Mount, read_mounts
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import (
+    Mount,
+    read_mounts,
+)
 
 SSD = Disk("/mnt/ssd", "11-22", "", "ext4", "/dev/sda1")
 ROOT = Mount("/", "179:2", "overlay", "/dev/mmcblk0p2", False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.mounts import Mount
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_area import (
     Space,
     file_system_space,

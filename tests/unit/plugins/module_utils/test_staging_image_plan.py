@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.image_file import make_image
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.image_file import (
+    make_image,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
     IMAGE_BYTES_MIN,

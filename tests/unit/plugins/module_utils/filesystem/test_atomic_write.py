@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.files import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.atomic_write import (
     write_atomically,
     write_json_atomically,
 )

@@ -7,7 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_size import used_bytes
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.disk_usage import (
+    used_bytes,
+)
 
 
 def test_a_file_with_two_names_counts_once_and_a_sparse_one_what_it_holds(tmp_path: Path) -> None:

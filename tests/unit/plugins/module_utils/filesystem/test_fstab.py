@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.lepotato.backup.plugins.module_utils.fstab import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.fstab import (
     FstabEntry,
     drop_entry,
     entry_for,

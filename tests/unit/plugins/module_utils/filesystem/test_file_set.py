@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.file_set import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.file_set import (
     Wanted,
     apply_changes,
     changes_needed,

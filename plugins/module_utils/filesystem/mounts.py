@@ -13,7 +13,7 @@ import os
 import re
 from typing import List, NamedTuple, Optional
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 MOUNTINFO_PATH = "/proc/self/mountinfo"
 PROBE_NAME = ".lepotato-backup-probe"

@@ -14,8 +14,8 @@ import os
 import struct
 from typing import NamedTuple, Optional
 
-from .base.errors import BackupError
-from .process.runner import Runner
+from ..base.errors import BackupError
+from ..process.runner import Runner
 
 MEBIBYTE_BYTES = 1024**2
 

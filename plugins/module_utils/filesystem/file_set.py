@@ -13,8 +13,8 @@ import os
 import stat
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from .base.errors import BackupError
-from .files import sync_directory, write_atomically
+from ..base.errors import BackupError
+from .atomic_write import sync_directory, write_atomically
 
 
 class Wanted(NamedTuple):

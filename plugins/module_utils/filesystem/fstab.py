@@ -9,7 +9,7 @@ import os
 import stat
 from typing import List, NamedTuple, Optional
 
-from .files import write_atomically
+from .atomic_write import write_atomically
 
 FSTAB_PATH = "/etc/fstab"
 _FIELDS_MIN = 4

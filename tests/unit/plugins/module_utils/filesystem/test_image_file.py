@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.image_file import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.image_file import (
     MEBIBYTE_BYTES,
     look_at_image,
     make_image,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.mounts import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import (
     mount_holding,
     parse_mountinfo,
     probe_io,
