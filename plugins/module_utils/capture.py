@@ -30,8 +30,8 @@ from .capture_group import (
 from .capture_plan import Plan, make_plan
 from .cold_prepare import settle_writes
 from .config.schema import Config, Source
-from .container_sequence import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
-from .docker_api import DockerClient, DockerError
+from .docker.engine import DockerClient, DockerError
+from .docker.stop_start import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
 from .manifest import CARRIER_DIRECTORY
 from .process.runner import Runner

@@ -23,8 +23,9 @@ from .capture_plan import PlannedGroup
 from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
 from .cold_snapshot import ColdSnapshots, prepare_snapshots
 from .config.schema import Config
-from .container_select import PlannedDump
-from .container_sequence import (
+from .docker.engine import DockerClient
+from .docker.stop_choice import PlannedDump
+from .docker.stop_start import (
     Outcome,
     StopProgress,
     check_stayed_down,
@@ -32,12 +33,11 @@ from .container_sequence import (
     still_running,
     stop_in_order,
 )
-from .docker_api import DockerClient
+from .docker.stopped_set import StoppedEntry, StoppedSet
 from .dumps import DumpResult, make_dump
 from .process.runner import Runner
 from .process.signal_shield import Shield, shielded
 from .rsync import RsyncStats
-from .stopped_set import StoppedEntry, StoppedSet
 
 STEP_DUMP = "dump"
 STEP_HOT_GROUP = "hot-group"

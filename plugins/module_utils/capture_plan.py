@@ -12,9 +12,10 @@ from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from .base.paths import is_below
 from .config.schema import Config, Source
-from .container_model import Container, read_containers
-from .container_order import dependencies, make_groups
-from .container_select import (
+from .docker.container import Container, read_containers
+from .docker.engine import DockerClient
+from .docker.groups import dependencies, make_groups
+from .docker.stop_choice import (
     Kept,
     PlannedDump,
     Selection,
@@ -23,8 +24,7 @@ from .container_select import (
     select,
     stop_timeout_seconds,
 )
-from .docker_api import DockerClient
-from .stopped_set import StoppedEntry, boot_id
+from .docker.stopped_set import StoppedEntry, boot_id
 
 # The engine may be this much late with the kill at the end of a container's stop time-out.
 STOP_MARGIN_SECONDS = 5.0

@@ -17,7 +17,7 @@ from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, Confi
 from .base.progress import human_bytes, human_seconds
 from .commands_night import prepared_state, recover_command
 from .config.schema import Config
-from .docker_api import DockerClient
+from .docker.engine import DockerClient
 from .filesystem.mounts import mount_holding, read_mounts
 from .manifest import Select, select_below
 from .process.guardian import guarded

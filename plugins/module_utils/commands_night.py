@@ -19,9 +19,9 @@ from .base.progress import ProgressBar, human_bytes, human_seconds
 from .base.state_files import StateFiles
 from .capture_plan import make_plan
 from .config.schema import Config, load_config
-from .container_sequence import RecoverResult
 from .cost_state import read_cost
-from .docker_api import DockerClient
+from .docker.engine import DockerClient
+from .docker.stop_start import RecoverResult
 from .filesystem.mounts import read_mounts
 from .night import Night, NightOptions
 from .night_cost import cost_lines, cost_told

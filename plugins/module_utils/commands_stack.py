@@ -13,8 +13,8 @@ import sys
 from .answers import answer, say
 from .base.errors import EXIT_FAILED, EXIT_OK
 from .commands_night import prepared_state
-from .compose_stack import bring_up
 from .config.schema import load_config
+from .docker.compose_up import bring_up
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner

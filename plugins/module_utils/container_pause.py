@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stop the containers around some paths for work in between, and start them again.
 
-What a playbook does with :mod:`.container_sequence`: the same choice, the same order and the
+What a playbook does with :mod:`.docker.stop_start`: the same choice, the same order and the
 same set on disk as a night, so that a playbook that dies in between leaves nothing down for
 longer than the next boot or night.
 """
@@ -16,7 +16,8 @@ from typing import Any, Dict, List, Sequence
 from .base.journal import Journal
 from .capture_plan import Plan, make_plan
 from .config.schema import Config
-from .container_sequence import (
+from .docker.engine import DockerClient
+from .docker.stop_start import (
     RecoverResult,
     StopProgress,
     recover,
@@ -24,10 +25,9 @@ from .container_sequence import (
     still_running,
     stop_in_order,
 )
-from .docker_api import DockerClient
+from .docker.stopped_set import StoppedEntry, StoppedSet
 from .process.signal_shield import shielded
 from .restore_in_place import recover_swap
-from .stopped_set import StoppedEntry, StoppedSet
 
 
 def plan_stop(

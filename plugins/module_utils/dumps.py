@@ -42,10 +42,10 @@ from typing import (
 from .base.errors import BackupError, ConfigError
 from .base.paths import is_below
 from .config.schema import Dump
-from .container_model import Container
-from .container_select import PlannedDump
-from .docker_api import DockerClient, DockerError
-from .docker_stream import discard
+from .docker.container import Container
+from .docker.engine import DockerClient, DockerError
+from .docker.stop_choice import PlannedDump
+from .docker.stream import discard
 from .filesystem.same_bytes import same_bytes
 
 DUMPS_TREE = "dumps"

@@ -22,9 +22,10 @@ from .base.journal import Journal
 from .capture_plan import PlannedGroup, make_plan
 from .cold_snapshot import drop_leftovers
 from .config.schema import Config
-from .container_model import read_containers
-from .container_select import own_container_id, touches
-from .container_sequence import (
+from .docker.container import read_containers
+from .docker.engine import DockerClient, NoSuchContainer
+from .docker.stop_choice import own_container_id, touches
+from .docker.stop_start import (
     Outcome,
     RecoverResult,
     StopProgress,
@@ -32,11 +33,10 @@ from .container_sequence import (
     start_in_order,
     stop_in_order,
 )
-from .docker_api import DockerClient, NoSuchContainer
+from .docker.stopped_set import StoppedEntry, StoppedSet, boot_id
 from .process.signal_shield import Shield, shielded
 from .replaced import REJECTED, REPLACED, Replaced, ReplacedList
 from .restore_live import Move, Root
-from .stopped_set import StoppedEntry, StoppedSet, boot_id
 from .swap_state import (
     BACK,
     FORWARD,

@@ -18,11 +18,11 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from .base.errors import BackupError
 from .base.journal import Journal
+from .docker.stopped_set import StoppedEntry
 from .filesystem.atomic_write import sync_directory, write_json_atomically
 from .manifest import decode_entry
 from .manifest_metadata import apply_metadata
 from .restore_live import REJECTED_PREFIX, Move, Root
-from .stopped_set import StoppedEntry
 
 FILE_NAME = "swap.json"
 FORMAT_VERSION = 1

@@ -123,9 +123,9 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_pause im
     started_facts,
     stop_planned,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import DockerClient
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.engine import DockerClient
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.stopped_set import StoppedSet
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
-from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import StoppedSet
 
 
 class ModuleJournal:

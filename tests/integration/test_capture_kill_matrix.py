@@ -23,9 +23,7 @@ from integration.file_systems import mounted
 
 from ansible_collections.lepotato.backup.plugins.module_utils.capture import STEPS
 from ansible_collections.lepotato.backup.plugins.module_utils.capture_group import SNAPSHOT_STEPS
-from ansible_collections.lepotato.backup.plugins.module_utils.container_sequence import (
-    RECOVER_STEPS,
-)
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.stop_start import RECOVER_STEPS
 from ansible_collections.lepotato.backup.plugins.module_utils.rsync import COLD_SNAPSHOTS_NAME
 
 # How often a night over two containers in one group, one of them with a dump, comes to each step.

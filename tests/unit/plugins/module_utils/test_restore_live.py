@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.compose_stack import find_projects
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Source
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.compose_up import find_projects
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest

@@ -20,8 +20,8 @@ import difflib
 from dataclasses import dataclass
 from typing import Callable, Dict, Mapping, Optional, TypeVar
 
-from .base.errors import ConfigError
-from .config.schema import Dump
+from ..base.errors import ConfigError
+from ..config.schema import Dump
 
 PREFIX = "lepotato.backup."
 STOP_VALUES = ("true", "false", "never")

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .compose_file import Dependencies, read_dependencies
-from .container_labels import Labels, read_labels
+from .labels import Labels, read_labels
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.docker_api import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.engine import (
     DockerClient,
     DockerError,
     DockerUnreachable,

@@ -19,8 +19,8 @@ import time
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import quote, urlencode
 
-from .base.errors import BackupError
-from .docker_stream import demultiplex, discard, printable_log
+from ..base.errors import BackupError
+from .stream import demultiplex, discard, printable_log
 
 # The newest API that this client was written against; an engine that speaks less is asked in
 # its own version, one whose minimum is above it in that minimum.

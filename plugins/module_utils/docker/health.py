@@ -13,8 +13,8 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Optional
 
-from .container_model import HealthCheck, health_check
-from .docker_api import DockerClient, DockerError, NoSuchContainer
+from .container import HealthCheck, health_check
+from .engine import DockerClient, DockerError, NoSuchContainer
 
 # Looked at soon after the start, then less often: each probe costs a process in the container.
 POLL_FIRST_SECONDS = 0.05

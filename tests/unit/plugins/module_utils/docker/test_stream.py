@@ -12,7 +12,7 @@ from typing import Tuple
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.docker_stream import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.stream import (
     demultiplex,
     printable_log,
 )

@@ -14,8 +14,8 @@ import os
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
-from .base.errors import ConfigError
-from .container_model import Container
+from ..base.errors import ConfigError
+from .container import Container
 
 DEFAULT_PRIORITY = 0
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import Callable, List
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 HEADER_BYTES = 8
 CHUNK_BYTES = 64 * 1024

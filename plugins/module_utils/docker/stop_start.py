@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .container_model import ACTIVE_STATES, NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
-from .docker_api import DockerClient, DockerError, DockerUnreachable, NoSuchContainer
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..process.signal_shield import Shield, shielded
+from .container import ACTIVE_STATES, NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from .engine import DockerClient, DockerError, DockerUnreachable, NoSuchContainer
 from .health import wait_until_ready
-from .process.signal_shield import Shield, shielded
 from .stopped_set import StoppedEntry, StoppedSet, stop_may_be_under_way
 
 STEP_RECORD = "record"

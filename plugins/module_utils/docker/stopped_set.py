@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
-from .base.errors import BackupError
-from .filesystem.atomic_write import sync_directory, write_json_atomically
+from ..base.errors import BackupError
+from ..filesystem.atomic_write import sync_directory, write_json_atomically
 
 FILE_NAME = "stopped.json"
 LOCK_NAME = "stopped.lock"

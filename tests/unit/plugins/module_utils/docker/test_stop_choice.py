@@ -23,20 +23,20 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Source,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.container_labels import (
-    Labels,
-    read_labels,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.container_model import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.container import (
     Container,
     Mount,
     read_containers,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.container_order import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.groups import (
     dependencies,
     stop_order,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.container_select import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.labels import (
+    Labels,
+    read_labels,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.stop_choice import (
     own_container_id,
     select,
     stop_timeout_seconds,

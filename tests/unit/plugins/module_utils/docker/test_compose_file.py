@@ -10,7 +10,9 @@ from typing import Dict, Optional, Tuple
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.compose_file import read_dependencies
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.compose_file import (
+    read_dependencies,
+)
 
 PLAIN = """
 version: "2.4"   # an old one

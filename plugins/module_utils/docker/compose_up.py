@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
-from .base.errors import CommandError
-from .base.journal import Journal
-from .config.schema import Config
-from .docker_api import DockerClient, DockerError, NoSuchContainer
+from ..base.errors import CommandError
+from ..base.journal import Journal
+from ..config.schema import Config
+from ..process.runner import Runner
+from .engine import DockerClient, DockerError, NoSuchContainer
 from .health import wait_until_ready
-from .process.runner import Runner
 
 COMPOSE_TREE = "docker-compose"
 WORKING_DIRECTORY_LABEL = "com.docker.compose.project.working_dir"

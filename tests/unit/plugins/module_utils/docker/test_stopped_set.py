@@ -14,7 +14,7 @@ from typing import List
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.stopped_set import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.stopped_set import (
     StoppedEntry,
     StoppedSet,
     boot_id,

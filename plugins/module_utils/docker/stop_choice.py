@@ -28,11 +28,11 @@ from typing import (
     TypeVar,
 )
 
-from .base.errors import ConfigError
-from .base.paths import is_below
-from .config.schema import Containers, Dump
-from .container_model import Container
-from .container_order import dependencies
+from ..base.errors import ConfigError
+from ..base.paths import is_below
+from ..config.schema import Containers, Dump
+from .container import Container
+from .groups import dependencies
 
 # The engine mounts files of its own below containers/ID/ into every container.
 _OWN_ID = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\b")
