@@ -25,13 +25,19 @@ from typing import Callable, Dict, List
 COLLECTIONS = Path(__file__).resolve().parent.parent / ".collections"
 sys.path.insert(0, str(COLLECTIONS))
 
-from ansible_collections.lepotato.backup.plugins.module_utils import (  # noqa: E402 # needs the path above
-    manifest_apply,
-    manifest_carrier,
-    manifest_compare,
-    manifest_links,
-    manifest_walk,
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (  # noqa: E402 # needs the path above
+    apply as manifest_apply,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+    carrier as manifest_carrier,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+    compare as manifest_compare,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+    hard_links as manifest_links,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import walk as manifest_walk
 
 FILES = (20_000, 500_000)
 RSS_MIB_MAX = 60

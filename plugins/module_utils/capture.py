@@ -33,7 +33,7 @@ from .config.schema import Config, Source
 from .docker.engine import DockerClient, DockerError
 from .docker.stop_start import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
-from .manifest import CARRIER_DIRECTORY
+from .manifest.model import CARRIER_DIRECTORY
 from .process.runner import Runner
 from .rsync import RsyncStats
 from .staged_paths import prune_unlisted

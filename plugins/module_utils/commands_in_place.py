@@ -19,7 +19,7 @@ from .commands_night import prepared_state, recover_command
 from .config.schema import Config
 from .docker.engine import DockerClient
 from .filesystem.mounts import mount_holding, read_mounts
-from .manifest import Select, select_below
+from .manifest.model import Select, select_below
 from .process.guardian import guarded
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock

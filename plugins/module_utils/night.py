@@ -25,9 +25,9 @@ from .capture import run_capture
 from .capture_copy import give_back_partial
 from .config.schema import Config
 from .filesystem.atomic_write import write_atomically
-from .manifest_carrier import plan_carriers
-from .manifest_links import link_window, read_link_windows
-from .manifest_walk import write_manifest
+from .manifest.carrier import plan_carriers
+from .manifest.hard_links import link_window, read_link_windows
+from .manifest.walk import write_manifest
 from .names import wait_for_names
 from .night_cost import NightCost
 from .night_dry import tell_rest

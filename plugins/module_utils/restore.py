@@ -25,9 +25,9 @@ from .base.progress import TransferStats, human_bytes
 from .filesystem.atomic_write import write_atomically
 from .filesystem.sha256 import sha256_of
 from .layout import POINTS_DIRECTORY
-from .manifest import Select
-from .manifest_apply import ApplyProgress, ApplyResult, apply_manifest
-from .manifest_carrier import iter_download_paths
+from .manifest.apply import ApplyProgress, ApplyResult, apply_manifest
+from .manifest.carrier import iter_download_paths
+from .manifest.model import Select
 from .rclone import Rclone
 from .rclone_lists import write_file_list
 from .restore_points import Seal, choose_point, ids_of_seals, parse_seal, seal_path

@@ -17,7 +17,7 @@ from .base.journal import Journal
 from .base.progress import ProgressBar, human_bytes
 from .commands_night import prepared_state
 from .config.schema import Config, Second, Source, load_config, parse_config
-from .manifest_apply import ApplyProgress
+from .manifest.apply import ApplyProgress
 from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
 from .rclone import Rclone

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Pattern, Sequence
 
 from .config.schema import Source
-from .manifest import DIRECTORY, SOCKET, AnyPath, Entry, Select
-from .manifest_compare import (
+from .manifest.compare import (
     CHANGED,
     EXTRA,
     MISSING,
@@ -23,8 +22,9 @@ from .manifest_compare import (
     differences,
     entries_below,
 )
-from .manifest_file import read_entries
-from .manifest_walk import describe_path, walk_entries
+from .manifest.file import read_entries
+from .manifest.model import DIRECTORY, SOCKET, AnyPath, Entry, Select
+from .manifest.walk import describe_path, walk_entries
 from .restore_live import is_ours
 from .restore_select import glob_pattern, live_path, outermost
 

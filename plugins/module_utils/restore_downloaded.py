@@ -12,7 +12,7 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .config.schema import Source
 from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY
-from .manifest_apply import apply_manifest
+from .manifest.apply import apply_manifest
 from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in
 from .restore_points import choose_point
 from .restore_select import Chooser, Wish, measure

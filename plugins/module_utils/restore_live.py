@@ -18,9 +18,9 @@ from typing import Dict, List, Sequence, Tuple
 from .base.errors import BackupError
 from .config.schema import Source
 from .filesystem.mounts import Mount, mount_holding
-from .manifest import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
-from .manifest_file import read_entries
-from .manifest_xattrs import read_xattrs
+from .manifest.file import read_entries
+from .manifest.model import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
+from .manifest.xattrs import read_xattrs
 from .restore_points import Seal
 from .restore_select import Wish, live_path, outermost
 

@@ -16,8 +16,8 @@ from typing import List
 
 from .base.errors import BackupError
 from .layout import Amount
-from .manifest import content_path
-from .manifest_carrier import NameSet, iter_travelling
+from .manifest.carrier import NameSet, iter_travelling
+from .manifest.model import content_path
 from .rclone import Rclone
 from .rclone_lists import raw_path, read_listing, write_file_list
 from .remote_count import CountProof, counted, newest_seal

@@ -23,9 +23,9 @@ from .base.progress import TransferStats
 from .base.state_files import StateFiles
 from .bucket_compare import iter_bucket_changes
 from .layout import DAILY_DIRECTORY, Amount
-from .manifest import ManifestError, content_path, merged
-from .manifest_carrier import DELETE, NameSet, iter_travelling
-from .manifest_file import check_manifest
+from .manifest.carrier import DELETE, NameSet, iter_travelling
+from .manifest.file import check_manifest
+from .manifest.model import ManifestError, content_path, merged
 from .rclone_aside import AsideRclone, OnProgress, Traits
 from .rclone_lists import iter_parts, read_listing, write_file_list
 from .rclone_log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized

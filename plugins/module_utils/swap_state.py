@@ -20,8 +20,8 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .docker.stopped_set import StoppedEntry
 from .filesystem.atomic_write import sync_directory, write_json_atomically
-from .manifest import decode_entry
-from .manifest_metadata import apply_metadata
+from .manifest.metadata import apply_metadata
+from .manifest.model import decode_entry
 from .restore_live import REJECTED_PREFIX, Move, Root
 
 FILE_NAME = "swap.json"

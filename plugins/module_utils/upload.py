@@ -23,9 +23,9 @@ from .bucket_compare import iter_bucket_changes
 from .bucket_state import BucketState, Held
 from .config.schema import Config
 from .layout import DAILY_DIRECTORY, Amount
-from .manifest import FILE, ManifestError, to_text
-from .manifest_carrier import DELETE, iter_upload_changes
-from .manifest_file import read_entries
+from .manifest.carrier import DELETE, iter_upload_changes
+from .manifest.file import read_entries
+from .manifest.model import FILE, ManifestError, to_text
 from .rclone import Rclone
 from .rclone_lists import ListWriter, iter_parts, read_listing
 from .rclone_log import (

@@ -20,8 +20,8 @@ from .base.errors import CommandError
 from .base.state_files import StateFiles
 from .config.schema import Config
 from .filesystem.atomic_write import sync_directory
-from .manifest import CARRIER_DIRECTORY
-from .manifest_links import link_window
+from .manifest.hard_links import link_window
+from .manifest.model import CARRIER_DIRECTORY
 from .process.runner import Runner
 from .weekly_points import is_weekly_name
 

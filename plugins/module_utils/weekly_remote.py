@@ -16,7 +16,7 @@ from .base.journal import Journal
 from .base.state_files import StateFiles
 from .config.schema import Config
 from .layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
-from .manifest_carrier import iter_upload_paths
+from .manifest.carrier import iter_upload_paths
 from .point_store import Store
 from .rclone import Rclone
 from .rclone_lists import LIST_NAMES_MAX, iter_parts, write_file_list

@@ -26,7 +26,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.docker.engine import DockerClient
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import describe_path
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import describe_path
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import (
     plan_groups,

@@ -25,15 +25,15 @@ from integration.manifest_trees import (
     tree_differences,
 )
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.apply import apply_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import plan_carriers
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.compare import compare_tree
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
     Entry,
     decode_entry,
     encode_entry,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_apply import apply_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_carrier import plan_carriers
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_compare import compare_tree
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 
 COLLECTIONS = Path(__file__).resolve().parents[2] / ".collections"
 MODULE_UTILS = Path("ansible_collections/lepotato/backup/plugins/module_utils")

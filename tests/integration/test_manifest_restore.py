@@ -28,20 +28,20 @@ from integration.manifest_trees import (
     write,
 )
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import select_below
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_apply import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.apply import (
     ApplyResult,
     apply_manifest,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_carrier import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import (
     iter_download_paths,
     iter_upload_paths,
     plan_carriers,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_compare import compare_tree
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import read_entries
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_names import is_odd
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.compare import compare_tree
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.file import read_entries
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import select_below
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.odd_names import is_odd
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from b2_standin.client import StandIn
 
 pytestmark = [needs_root, needs_tools]

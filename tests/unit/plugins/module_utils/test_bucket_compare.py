@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket_compare import (
     iter_bucket_changes,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_carrier import DELETE, UPLOAD
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import DELETE, UPLOAD
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import Entry
 
 MTIME_NS = 1_795_397_414_356_999_999

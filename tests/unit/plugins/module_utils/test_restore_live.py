@@ -15,7 +15,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
 from ansible_collections.lepotato.backup.plugins.module_utils.docker.compose_up import find_projects
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import (
     Stage,
     is_ours,

@@ -15,7 +15,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     ConfigError,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Source
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_select import (
     Chooser,
     Wish,

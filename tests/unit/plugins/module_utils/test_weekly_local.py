@@ -11,10 +11,10 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import CommandError
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.hard_links import (
     read_link_windows,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.weekly_local import LocalWeeklies
 

@@ -24,8 +24,21 @@ import errno
 import os
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from .base.errors import BackupError
-from .manifest import (
+from ..base.errors import BackupError
+from .content import READ_BYTES, hash_content, is_sparse
+from .file import check_manifest, read_entries
+from .make import (
+    BlockedError,
+    is_leftover,
+    make_directory,
+    make_node,
+    make_symlink,
+    place_content,
+    remove_empty_directories,
+    remove_file,
+)
+from .metadata import apply_metadata
+from .model import (
     CARRIER_DIRECTORY,
     DEVICES,
     DIRECTORY,
@@ -37,20 +50,7 @@ from .manifest import (
     Select,
     content_path,
 )
-from .manifest_content import READ_BYTES, hash_content, is_sparse
-from .manifest_file import check_manifest, read_entries
-from .manifest_make import (
-    BlockedError,
-    is_leftover,
-    make_directory,
-    make_node,
-    make_symlink,
-    place_content,
-    remove_empty_directories,
-    remove_file,
-)
-from .manifest_metadata import apply_metadata
-from .manifest_target import TargetTree
+from .target import TargetTree
 
 LISTED_MAX = 100
 
@@ -100,7 +100,7 @@ def apply_manifest(
     on_problem: Optional[OnIssue] = None,
     on_progress: Optional[Callable[[ApplyProgress], None]] = None,
 ) -> ApplyResult:
-    """Make the tree below *target* what *manifest* says; :mod:`.manifest_carrier` tells what has
+    """Make the tree below *target* what *manifest* says; :mod:`.carrier` tells what has
     to be downloaded there before (``iter_download_paths``).
 
     *select* chooses entries by path; the directories above a selected entry come with it.

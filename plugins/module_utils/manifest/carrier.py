@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What travels to the bucket and under which name: carriers and upload lists.
 
-A file with an odd name (:mod:`.manifest_names`) gets a hard link ``.carrier/<hex>`` beside the
+A file with an odd name (:mod:`.odd_names`) gets a hard link ``.carrier/<hex>`` beside the
 trees; the content of a hard-link group travels once, under its leader's name. All paths here
 are bytes relative to the described root; upload and download paths hold no newline and are
 safe for ``rclone --files-from-raw`` and ``--no-traverse``.
@@ -16,8 +16,8 @@ import shutil
 import sqlite3
 from typing import Iterator, NamedTuple, Optional, Tuple
 
-from .manifest import CARRIER_DIRECTORY, FILE, AnyPath, Entry, Select, content_path, merged
-from .manifest_file import read_entries
+from .file import read_entries
+from .model import CARRIER_DIRECTORY, FILE, AnyPath, Entry, Select, content_path, merged
 
 UPLOAD = "upload"
 DELETE = "delete"

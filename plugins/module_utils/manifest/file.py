@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read and write manifest files: gzip'd JSON lines with a header and a footer.
 
-See :mod:`.manifest` for the format. Reading and writing hold one entry at a time.
+See :mod:`.model` for the format. Reading and writing hold one entry at a time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import zlib
 from types import TracebackType
 from typing import IO, Any, Dict, Iterator, Mapping, NamedTuple, Optional, Type, cast
 
-from .filesystem.atomic_write import sync_directory
-from .manifest import (
+from ..filesystem.atomic_write import sync_directory
+from .model import (
     FILE,
     AnyPath,
     Entry,

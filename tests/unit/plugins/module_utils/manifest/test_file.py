@@ -11,17 +11,17 @@ from typing import List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
-    DIRECTORY,
-    FILE,
-    Entry,
-    ManifestError,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.file import (
     ManifestReader,
     ManifestWriter,
     check_manifest,
     read_entries,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
+    DIRECTORY,
+    FILE,
+    Entry,
+    ManifestError,
 )
 
 DIGEST = "0123456789abcdef" * 4

@@ -10,8 +10,8 @@ import os
 import stat
 from typing import Callable
 
-from .manifest import SYMLINK, Entry
-from .manifest_xattrs import write_xattrs
+from .model import SYMLINK, Entry
+from .xattrs import write_xattrs
 
 # What a file system or a missing privilege refuses: the data is safe, the attribute is not.
 _REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSPC))

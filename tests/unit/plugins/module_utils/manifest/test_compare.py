@@ -11,15 +11,7 @@ from typing import Any, List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
-    FIFO,
-    FILE,
-    SOCKET,
-    SYMLINK,
-    Entry,
-    ManifestError,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_compare import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.compare import (
     CHANGED,
     EXTRA,
     MISSING,
@@ -29,7 +21,15 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest_compare i
     differences,
     entries_below,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
+    FIFO,
+    FILE,
+    SOCKET,
+    SYMLINK,
+    Entry,
+    ManifestError,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 
 
 def entry(path: bytes, kind: str = FILE, **fields: Any) -> Entry:

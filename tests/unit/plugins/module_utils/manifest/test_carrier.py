@@ -11,8 +11,7 @@ from typing import List, Tuple
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import select_below
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_carrier import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import (
     DELETE,
     UPLOAD,
     CarrierResult,
@@ -21,8 +20,9 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest_carrier i
     iter_upload_paths,
     plan_carriers,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_names import carrier_name
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import select_below
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.odd_names import carrier_name
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 
 ODD = b"tree/odd\n"
 CARRIER = b".carrier/" + carrier_name(ODD).encode()

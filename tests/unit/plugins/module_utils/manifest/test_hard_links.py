@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.hard_links import (
     HardLinks,
     link_window,
     read_link_windows,

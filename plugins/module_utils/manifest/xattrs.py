@@ -9,7 +9,7 @@ import errno
 import os
 from typing import Tuple
 
-from .manifest import AnyPath
+from .model import AnyPath
 
 Xattrs = Tuple[Tuple[bytes, bytes], ...]
 

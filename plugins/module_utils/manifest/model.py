@@ -42,7 +42,7 @@ import re
 from os import PathLike
 from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple, Union
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 FILE = "file"
 DIRECTORY = "directory"

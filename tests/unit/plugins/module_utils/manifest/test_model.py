@@ -10,7 +10,7 @@ from typing import Any, List, Tuple
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
     BLOCK_DEVICE,
     DIRECTORY,
     FIFO,

@@ -31,7 +31,7 @@ import sqlite3
 import time
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from .filesystem.atomic_write import write_json_atomically
+from ..filesystem.atomic_write import write_json_atomically
 
 # 2**24 bits, 2 MiB a map. File systems number inodes densely, so that half a million files
 # hardly ever share a bit by chance; a shared bit costs one row in the table, no more.

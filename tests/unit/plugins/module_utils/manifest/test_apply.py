@@ -15,7 +15,9 @@ from typing import Any, List
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.apply import apply_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.file import ManifestWriter
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
     DIRECTORY,
     FILE,
     SOCKET,
@@ -25,8 +27,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     encode_entry,
     select_below,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_apply import apply_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import ManifestWriter
 
 EMPTY = hashlib.sha256().hexdigest()
 

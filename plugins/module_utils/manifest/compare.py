@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from .manifest import SOCKET, SYMLINK, AnyPath, Entry, Select, merged
-from .manifest_file import check_manifest, read_entries
-from .manifest_walk import walk_entries
+from .file import check_manifest, read_entries
+from .model import SOCKET, SYMLINK, AnyPath, Entry, Select, merged
+from .walk import walk_entries
 
 LISTED_MAX = 100
 

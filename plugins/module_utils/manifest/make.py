@@ -16,9 +16,9 @@ import secrets
 import stat
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
-from .manifest import BLOCK_DEVICE, CHARACTER_DEVICE, FIFO, Entry, Select, content_path
-from .manifest_metadata import change_mode
-from .manifest_target import TargetTree
+from .metadata import change_mode
+from .model import BLOCK_DEVICE, CHARACTER_DEVICE, FIFO, Entry, Select, content_path
+from .target import TargetTree
 
 # A name for what is made before it is renamed into place. A new one for each process: a restored
 # file may have any name, that of an interrupted run's leftover included.

@@ -12,20 +12,20 @@ from typing import Iterator, List, Tuple
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils import manifest_walk
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
-    Entry,
-    ManifestError,
-    sort_key,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_content import content_chunks
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_file import read_entries
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_links import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import walk as manifest_walk
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.content import content_chunks
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.file import read_entries
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.hard_links import (
     LinkWindow,
     link_window,
     read_link_windows,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_walk import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
+    Entry,
+    ManifestError,
+    sort_key,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import (
     WalkResult,
     walk_entries,
     write_manifest,

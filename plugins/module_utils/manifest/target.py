@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from .manifest import AnyPath
+from .model import AnyPath
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

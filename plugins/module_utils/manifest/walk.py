@@ -4,7 +4,7 @@
 """Describe a tree: a deterministic, streamed, incremental walk.
 
 The walk reads a file's content only when it must: a file whose inode, size, mtime and ctime are
-those of the previous manifest keeps that manifest's SHA-256 (see :mod:`.manifest_links` for
+those of the previous manifest keeps that manifest's SHA-256 (see :mod:`.hard_links` for
 ctimes that our own snapshots change). A hard-linked file is read once. The top-level carrier
 directory is not part of the tree and is left out.
 """
@@ -27,7 +27,10 @@ from typing import (
     Tuple,
 )
 
-from .manifest import (
+from .content import READ_BYTES, content_chunks, is_sparse
+from .file import ManifestSummary, ManifestWriter, check_manifest, read_entries
+from .hard_links import HardLinks, LinkWindow
+from .model import (
     BLOCK_DEVICE,
     CARRIER_DIRECTORY,
     CHARACTER_DEVICE,
@@ -43,11 +46,8 @@ from .manifest import (
     sort_key,
     to_text,
 )
-from .manifest_content import READ_BYTES, content_chunks, is_sparse
-from .manifest_file import ManifestSummary, ManifestWriter, check_manifest, read_entries
-from .manifest_links import HardLinks, LinkWindow
-from .manifest_names import carrier_name
-from .manifest_xattrs import read_xattrs
+from .odd_names import carrier_name
+from .xattrs import read_xattrs
 
 _SOCKETS_LISTED_MAX = 100
 
