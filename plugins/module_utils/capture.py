@@ -36,7 +36,7 @@ from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
 from .manifest.model import CARRIER_DIRECTORY
 from .process.runner import Runner
 from .rsync import RsyncStats
-from .staged_paths import prune_unlisted
+from .staging.trees import prune_unlisted
 
 STEP_PLAN = "plan"
 STEP_HOT = "hot"

@@ -16,7 +16,7 @@ from typing import List, Sequence
 from .config.schema import Config, Source
 from .process.runner import Runner
 from .rsync import RsyncStats, copy, literal_pattern
-from .staging_image_plan import SUFFIXES
+from .staging.image_plan import SUFFIXES
 
 PARTIAL_DIRECTORY = ".rsync-partial"
 

@@ -39,7 +39,7 @@ from .record import (
     store_record,
 )
 from .restore_in_place import recover_all
-from .staging_area import require_ssd
+from .staging.area import require_ssd
 
 # A recovery or a restore that ends unfinished uploads holds the lock for a moment: no night is
 # lost for that.

@@ -17,14 +17,14 @@ from .base.errors import BackupError
 from .base.progress import human_bytes
 from .capture_copy import copy_source, give_back_partial
 from .config.schema import Config, Guards, Source
-from .disk_guard import DiskGuard, places_of
 from .filesystem.disk_usage import used_bytes
 from .filesystem.mounts import probe_io, read_mounts
 from .layout import Amount
 from .process.runner import Runner
 from .restore_points import Seal, epoch_of_point
-from .staging_area import file_system_space
-from .staging_image_plan import MODE_IMAGE
+from .staging.area import file_system_space
+from .staging.disk_guard import DiskGuard, places_of
+from .staging.image_plan import MODE_IMAGE
 
 # A few files fewer in a small tree is a person tidying up, not a disk that is gone.
 SHRINK_FLOOR_FILES = 50

@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: check the SSD and make the staging area; see module_utils/staging_area."""
+"""Ansible module: check the SSD and make the staging area; see module_utils/staging/area."""
 
 from __future__ import annotations
 
@@ -104,24 +104,26 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import (
-    DiskGuard,
-    DiskPlaces,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity import DiskRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.file_set import (
     apply_changes,
     changes_needed,
     wanted_from_options,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import read_mounts
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_area import (
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.area import (
     file_system_space,
     require_capabilities,
     require_reserve,
     require_ssd,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.disk_guard import (
+    DiskGuard,
+    DiskPlaces,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.disk_identity import (
+    DiskRecord,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image_plan import (
     is_in_transit,
 )
 

@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: staging as a directory or in an image; see module_utils/staging_image_plan."""
+"""Ansible module: staging as a directory or in an image; see module_utils/staging/image_plan."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.process.run_lock import RunLock
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image import StagingImage
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image import StagingImage
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image_plan import (
     MODES,
     ImagePlaces,
     StagingPlan,

@@ -26,8 +26,8 @@ from typing import Any
 from integration.tree_digest import tree_digest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image import StagingImage
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image import StagingImage
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image_plan import (
     ImagePlaces,
     StagingPlan,
 )

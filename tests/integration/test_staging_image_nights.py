@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image import StagingImage
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import ImagePlaces
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image import StagingImage
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image_plan import ImagePlaces
 from b2_standin.client import StandIn
 
 from .night_host import NightHost, differences, mounted_ssd

@@ -11,13 +11,13 @@ import secrets
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
-from .base.errors import BackupError
-from .base.state_files import StateFiles
-from .config.schema import Config
+from ..base.errors import BackupError
+from ..base.state_files import StateFiles
+from ..config.schema import Config
+from ..filesystem.atomic_write import write_atomically, write_json_atomically
+from ..filesystem.mounts import Mount
+from .area import require_ssd
 from .disk_identity import DiskLook, DiskRecord, disk_of, record_from_json
-from .filesystem.atomic_write import write_atomically, write_json_atomically
-from .filesystem.mounts import Mount
-from .staging_area import require_ssd
 
 SENTINEL_NAME = ".lepotato-backup-disk"
 _SENTINEL_BYTES = 16

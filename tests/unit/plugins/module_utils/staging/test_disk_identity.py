@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.disk_identity import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import (
+    Mount,
+    read_mounts,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.disk_identity import (
     Disk,
     DiskLook,
     DiskRecord,
     disk_of,
     is_same,
     record_from_json,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import (
-    Mount,
-    read_mounts,
 )
 
 SSD = Disk("/mnt/ssd", "11-22", "", "ext4", "/dev/sda1")

@@ -19,13 +19,13 @@ import os
 from dataclasses import dataclass
 from typing import List, NamedTuple, Optional, Tuple
 
-from .base.errors import BackupError
-from .base.progress import human_bytes
-from .filesystem.disk_usage import used_bytes
-from .filesystem.fstab import FSTAB_PATH, FstabEntry, entry_for
-from .filesystem.image_file import MEBIBYTE_BYTES, ImageFile, look_at_image
-from .filesystem.mounts import Mount, mount_holding, read_mounts
-from .staging_area import file_system_space
+from ..base.errors import BackupError
+from ..base.progress import human_bytes
+from ..filesystem.disk_usage import used_bytes
+from ..filesystem.fstab import FSTAB_PATH, FstabEntry, entry_for
+from ..filesystem.image_file import MEBIBYTE_BYTES, ImageFile, look_at_image
+from ..filesystem.mounts import Mount, mount_holding, read_mounts
+from .area import file_system_space
 
 MODE_DIRECTORY = "directory"
 MODE_IMAGE = "image"

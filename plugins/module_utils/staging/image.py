@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring staging to a mode; :mod:`.staging_image_plan` tells what that takes and why it is safe."""
+"""Bring staging to a mode; :mod:`.image_plan` tells what that takes and why it is safe."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import contextlib
 import os
 import shutil
 
-from .base.errors import BackupError
-from .filesystem.atomic_write import sync_directory
-from .filesystem.fstab import FSTAB_PATH, drop_entry, entry_for, put_entry
-from .filesystem.image_file import look_at_image, make_image, reserve
-from .filesystem.mounts import Mount, mount_holding, read_mounts
-from .process.runner import Runner
-from .staging_image_plan import (
+from ..base.errors import BackupError
+from ..filesystem.atomic_write import sync_directory
+from ..filesystem.fstab import FSTAB_PATH, drop_entry, entry_for, put_entry
+from ..filesystem.image_file import look_at_image, make_image, reserve
+from ..filesystem.mounts import Mount, mount_holding, read_mounts
+from ..process.runner import Runner
+from .image_plan import (
     LOST_AND_FOUND,
     MODE_IMAGE,
     MODE_REMOVED,

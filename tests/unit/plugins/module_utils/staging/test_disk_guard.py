@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.disk_guard import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.disk_guard import (
     SENTINEL_NAME,
     DiskGuard,
     DiskPlaces,
     read_record,
     read_sentinel,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
 
 ROOT = Mount("/", "179:2", "overlay", "/dev/mmcblk0p2", False)
 

@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import Iterator, List, Mapping, Sequence, Set
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 
 def prune_unlisted(

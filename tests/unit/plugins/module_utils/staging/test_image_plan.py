@@ -14,7 +14,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.image_f
     make_image,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_image_plan import (
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.image_plan import (
     IMAGE_BYTES_MIN,
     ImagePlaces,
     StagingPlan,

@@ -11,8 +11,8 @@ import struct
 import tempfile
 from typing import Callable, List, NamedTuple
 
-from .base.errors import BackupError
-from .filesystem.mounts import Mount, mount_holding, probe_io
+from ..base.errors import BackupError
+from ..filesystem.mounts import Mount, mount_holding, probe_io
 
 # What keeps its files in memory loses the staged copy at the next reboot.
 VOLATILE_FILE_SYSTEMS = ("tmpfs", "ramfs", "devtmpfs")

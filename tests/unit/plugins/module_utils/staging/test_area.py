@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
-from ansible_collections.lepotato.backup.plugins.module_utils.staging_area import (
+from ansible_collections.lepotato.backup.plugins.module_utils.staging.area import (
     Space,
     file_system_space,
     require_capabilities,

@@ -17,9 +17,9 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .base.errors import BackupError
-from .base.paths import is_below
-from .filesystem.mounts import Mount, mount_holding
+from ..base.errors import BackupError
+from ..base.paths import is_below
+from ..filesystem.mounts import Mount, mount_holding
 
 BY_UUID_DIRECTORY = "/dev/disk/by-uuid"
 
