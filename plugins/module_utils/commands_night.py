@@ -17,7 +17,7 @@ from .answers import answer, say
 from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from .base.progress import ProgressBar, human_bytes, human_seconds
 from .base.state_files import StateFiles
-from .capture_plan import make_plan
+from .capture.plan import make_plan
 from .config.schema import Config, load_config
 from .cost_state import read_cost
 from .docker.engine import DockerClient

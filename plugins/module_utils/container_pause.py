@@ -14,7 +14,7 @@ import time
 from typing import Any, Dict, List, Sequence
 
 from .base.journal import Journal
-from .capture_plan import Plan, make_plan
+from .capture.plan import Plan, make_plan
 from .config.schema import Config
 from .docker.engine import DockerClient
 from .docker.stop_start import (

@@ -21,8 +21,9 @@ from .base.errors import BackupError
 from .base.progress import ProgressBar, human_bytes
 from .base.state_files import StateFiles
 from .bucket_state import BucketState
-from .capture import run_capture
-from .capture_copy import give_back_partial
+from .capture.copy import give_back_partial
+from .capture.rsync import RsyncStats
+from .capture.run import run_capture
 from .config.schema import Config
 from .filesystem.atomic_write import write_atomically
 from .manifest.carrier import plan_carriers
@@ -52,7 +53,6 @@ from .remote_conf import read_remote
 from .remote_count import newest_seal
 from .remote_proof import AuthProof, prove_auth
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
-from .rsync import RsyncStats
 from .seal import seal_night
 from .second_night import SecondNight
 from .upload import Uploader, cancel_unfinished, check_count, plan_upload

@@ -13,10 +13,10 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .base.progress import human_bytes
 from .bucket_state import Held
+from .capture.rsync import RsyncStats
 from .config.schema import Config
 from .prune import judge
 from .restore_points import ids_of_seals, seal_path
-from .rsync import RsyncStats
 from .second import require_second
 from .upload import reconcile_reason
 from .weekly_local import LocalWeeklies

@@ -15,7 +15,7 @@ from typing import Dict, List, Mapping, Optional
 
 from .base.errors import BackupError
 from .base.progress import human_bytes
-from .capture_copy import copy_source, give_back_partial
+from .capture.copy import copy_source, give_back_partial
 from .config.schema import Config, Guards, Source
 from .filesystem.disk_usage import used_bytes
 from .filesystem.mounts import probe_io, read_mounts

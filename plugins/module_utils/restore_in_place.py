@@ -19,8 +19,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from .base.errors import BackupError
 from .base.journal import Journal
-from .capture_plan import PlannedGroup, make_plan
-from .cold_snapshot import drop_leftovers
+from .capture.cold_snapshot import drop_leftovers
+from .capture.plan import PlannedGroup, make_plan
 from .config.schema import Config
 from .docker.container import read_containers
 from .docker.engine import DockerClient, NoSuchContainer

@@ -27,7 +27,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     BackupError,
     Interrupted,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.capture import run_capture
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.run import run_capture
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise

@@ -21,11 +21,17 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     BackupError,
     CommandError,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.capture import (
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.rsync import (
+    RsyncStats,
+    copy,
+    literal_pattern,
+    parse_stats,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.run import (
     CaptureResult,
     run_capture,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.cold_prepare import (
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.settle_writes import (
     LARGE_BYTES,
     note_files,
     prepare_cold,
@@ -35,12 +41,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     parse_config,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.rsync import (
-    RsyncStats,
-    copy,
-    literal_pattern,
-    parse_stats,
-)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and mounts need root")
 

@@ -21,10 +21,12 @@ import pytest
 from integration.container_lab import Lab, needed_image, tree_difference
 from integration.file_systems import mounted
 
-from ansible_collections.lepotato.backup.plugins.module_utils.capture import STEPS
-from ansible_collections.lepotato.backup.plugins.module_utils.capture_group import SNAPSHOT_STEPS
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.group import SNAPSHOT_STEPS
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.rsync import (
+    COLD_SNAPSHOTS_NAME,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.run import STEPS
 from ansible_collections.lepotato.backup.plugins.module_utils.docker.stop_start import RECOVER_STEPS
-from ansible_collections.lepotato.backup.plugins.module_utils.rsync import COLD_SNAPSHOTS_NAME
 
 # How often a night over two containers in one group, one of them with a dump, comes to each step.
 TIMES = {"stop": 2, "start": 2, "forget": 2, "ready": 2}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from integration.file_systems import mounted
 
-from ansible_collections.lepotato.backup.plugins.module_utils.cold_snapshot import (
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.cold_snapshot import (
     ColdSnapshots,
     NoSnapshot,
     find_frozen,

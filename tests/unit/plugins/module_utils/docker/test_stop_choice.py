@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
-from ansible_collections.lepotato.backup.plugins.module_utils.capture_plan import (
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.plan import (
     group_paths,
     plan_from,
 )

@@ -6,7 +6,7 @@
 Only btrfs has snapshots that cost next to nothing. XFS can share blocks, but to clone every file
 while services are down takes longer than to clone what changed and let rsync walk (20,000 files
 of 2 kB and three of 100 MB, 50 small ones and a large one changed: 0.83 s against 0.31 s, and
-0.96 s against 0.73 s with nothing in the kernel's caches), so there :mod:`.cold_prepare` stays.
+0.96 s against 0.73 s with nothing in the kernel's caches), so there :mod:`.settle_writes` stays.
 
 rsync sees a snapshot where its subvolume is: in a mount namespace of its own, the snapshot is
 mounted over each path. So paths, excludes and links mean the same as in every other pass. A
@@ -19,13 +19,13 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.paths import is_below
-from .config.schema import Config
-from .filesystem import btrfs
-from .filesystem.mounts import Mount, mount_holding, read_mounts
-from .process.runner import Runner
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.paths import is_below
+from ..config.schema import Config
+from ..filesystem import btrfs
+from ..filesystem.mounts import Mount, mount_holding, read_mounts
+from ..process.runner import Runner
 from .rsync import COLD_SNAPSHOTS_NAME
 
 # Mounts pairs of SNAPSHOT PATH, up to "--", then becomes the command behind it.

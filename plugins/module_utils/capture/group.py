@@ -16,16 +16,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .capture_copy import copy_source
-from .capture_plan import PlannedGroup
-from .cold_prepare import Marks, note_files, prepare_cold, settle_writes
-from .cold_snapshot import ColdSnapshots, prepare_snapshots
-from .config.schema import Config
-from .docker.engine import DockerClient
-from .docker.stop_choice import PlannedDump
-from .docker.stop_start import (
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..config.schema import Config
+from ..docker.engine import DockerClient
+from ..docker.stop_choice import PlannedDump
+from ..docker.stop_start import (
     Outcome,
     StopProgress,
     check_stayed_down,
@@ -33,11 +29,15 @@ from .docker.stop_start import (
     still_running,
     stop_in_order,
 )
-from .docker.stopped_set import StoppedEntry, StoppedSet
+from ..docker.stopped_set import StoppedEntry, StoppedSet
+from ..process.runner import Runner
+from ..process.signal_shield import Shield, shielded
+from .cold_snapshot import ColdSnapshots, prepare_snapshots
+from .copy import copy_source
 from .dumps import DumpResult, make_dump
-from .process.runner import Runner
-from .process.signal_shield import Shield, shielded
+from .plan import PlannedGroup
 from .rsync import RsyncStats
+from .settle_writes import Marks, note_files, prepare_cold, settle_writes
 
 STEP_DUMP = "dump"
 STEP_HOT_GROUP = "hot-group"

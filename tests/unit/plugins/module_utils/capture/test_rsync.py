@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import CommandError
+from ansible_collections.lepotato.backup.plugins.module_utils.capture.rsync import copy
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import (
     CommandResult,
     SubprocessRunner,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.rsync import copy
 
 
 @pytest.fixture

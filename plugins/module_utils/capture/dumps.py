@@ -39,14 +39,14 @@ from typing import (
     Tuple,
 )
 
-from .base.errors import BackupError, ConfigError
-from .base.paths import is_below
-from .config.schema import Dump
-from .docker.container import Container
-from .docker.engine import DockerClient, DockerError
-from .docker.stop_choice import PlannedDump
-from .docker.stream import discard
-from .filesystem.same_bytes import same_bytes
+from ..base.errors import BackupError, ConfigError
+from ..base.paths import is_below
+from ..config.schema import Dump
+from ..docker.container import Container
+from ..docker.engine import DockerClient, DockerError
+from ..docker.stop_choice import PlannedDump
+from ..docker.stream import discard
+from ..filesystem.same_bytes import same_bytes
 
 DUMPS_TREE = "dumps"
 PARTIAL_DIRECTORY = ".dumps-partial"

@@ -16,10 +16,10 @@ import re
 import stat
 from typing import Dict, List, NamedTuple, Sequence
 
-from .base.errors import BackupError, CommandError
-from .base.paths import nearest_existing
-from .base.progress import human_bytes
-from .process.runner import Runner
+from ..base.errors import BackupError, CommandError
+from ..base.paths import nearest_existing
+from ..base.progress import human_bytes
+from ..process.runner import Runner
 
 # rsync(1), EXIT VALUES.
 VANISHED_EXIT_CODE = 24

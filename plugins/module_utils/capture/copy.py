@@ -13,10 +13,10 @@ import contextlib
 import os
 from typing import List, Sequence
 
-from .config.schema import Config, Source
-from .process.runner import Runner
+from ..config.schema import Config, Source
+from ..process.runner import Runner
+from ..staging.image_plan import SUFFIXES
 from .rsync import RsyncStats, copy, literal_pattern
-from .staging.image_plan import SUFFIXES
 
 PARTIAL_DIRECTORY = ".rsync-partial"
 

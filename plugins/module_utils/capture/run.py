@@ -5,7 +5,7 @@
 
 Hot passes copy while everything runs. Then, group by group: dumps, hot passes over the group's
 own paths until little is left, stop, one cold pass, start, wait until healthy
-(:mod:`.capture_group`).
+(:mod:`.group`).
 """
 
 from __future__ import annotations
@@ -15,28 +15,21 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.progress import human_bytes
-from .capture_copy import copy_source
-from .capture_group import (
-    STEP_COLD,
-    STEP_DUMP,
-    STEP_HOT_GROUP,
-    GroupResult,
-    capture_group,
-    make_dumps,
-)
-from .capture_plan import Plan, make_plan
-from .cold_prepare import settle_writes
-from .config.schema import Config, Source
-from .docker.engine import DockerClient, DockerError
-from .docker.stop_start import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.progress import human_bytes
+from ..config.schema import Config, Source
+from ..docker.engine import DockerClient, DockerError
+from ..docker.stop_start import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
+from ..manifest.model import CARRIER_DIRECTORY
+from ..process.runner import Runner
+from ..staging.trees import prune_unlisted
+from .copy import copy_source
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
-from .manifest.model import CARRIER_DIRECTORY
-from .process.runner import Runner
+from .group import STEP_COLD, STEP_DUMP, STEP_HOT_GROUP, GroupResult, capture_group, make_dumps
+from .plan import Plan, make_plan
 from .rsync import RsyncStats
-from .staging.trees import prune_unlisted
+from .settle_writes import settle_writes
 
 STEP_PLAN = "plan"
 STEP_HOT = "hot"

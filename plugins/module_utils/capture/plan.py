@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from .base.paths import is_below
-from .config.schema import Config, Source
-from .docker.container import Container, read_containers
-from .docker.engine import DockerClient
-from .docker.groups import dependencies, make_groups
-from .docker.stop_choice import (
+from ..base.paths import is_below
+from ..config.schema import Config, Source
+from ..docker.container import Container, read_containers
+from ..docker.engine import DockerClient
+from ..docker.groups import dependencies, make_groups
+from ..docker.stop_choice import (
     Kept,
     PlannedDump,
     Selection,
@@ -24,7 +24,7 @@ from .docker.stop_choice import (
     select,
     stop_timeout_seconds,
 )
-from .docker.stopped_set import StoppedEntry, boot_id
+from ..docker.stopped_set import StoppedEntry, boot_id
 
 # The engine may be this much late with the kill at the end of a container's stop time-out.
 STOP_MARGIN_SECONDS = 5.0

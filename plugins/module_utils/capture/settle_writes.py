@@ -23,8 +23,8 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Callable, Iterable, Iterator, List, NamedTuple, Tuple
 
-from .base.paths import is_below
-from .filesystem.same_bytes import same_bytes
+from ..base.paths import is_below
+from ..filesystem.same_bytes import same_bytes
 
 # The kernel's coarse clock ticks every 1 to 10 ms (CONFIG_HZ 100 to 1000); twice the longest.
 TICK_NS = 20 * 10**6
