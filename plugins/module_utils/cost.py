@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable
 
-from .b2_calls import Calls
+from .b2.call_classes import Calls
 from .config.schema import Cost
 
 # B2 bills decimal units.

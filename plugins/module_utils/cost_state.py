@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, Optional
 
-from .b2_calls import Calls
+from .b2.call_classes import Calls
 from .config.schema import Cost
 from .cost import Monthly, calls_usd, storage_usd
 from .filesystem.atomic_write import write_json_atomically

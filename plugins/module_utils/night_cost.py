@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List
 
-from .b2_api import B2Client
-from .b2_calls import CallCounter
+from .b2.api import B2Client
+from .b2.call_classes import CallCounter
 from .base.journal import Journal
 from .base.progress import human_bytes
 from .config.schema import Cost

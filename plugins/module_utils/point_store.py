@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import List, Protocol, Sequence
 
-from .b2_api import B2Client
-from .b2_errors import B2Error
+from .b2.api import B2Client
+from .b2.errors import B2Error
 from .layout import POINTS_DIRECTORY, Amount
 from .rclone import Rclone
 from .remote_conf import RemoteConf

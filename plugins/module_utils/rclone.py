@@ -15,8 +15,8 @@ import json
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from .b2_calls import Calls
-from .b2_errors import B2BadKey
+from .b2.call_classes import Calls
+from .b2.errors import B2BadKey
 from .base.errors import BackupError, CommandError
 from .base.progress import TransferStats
 from .config.schema import Rclone as RcloneConfig

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .b2_calls import Calls
+from .b2.call_classes import Calls
 from .base.progress import TransferStats
 from .config.schema import Rclone
 

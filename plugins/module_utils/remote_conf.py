@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Tuple
 
-from .b2_api import B2Client
+from .b2.api import B2Client
 from .base.errors import ConfigError
 
 # All that a diff shows; anything else may be a secret of some kind of remote (pass, token,

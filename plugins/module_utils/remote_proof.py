@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from .b2_api import Authorization, B2Client
+from .b2.api import Authorization, B2Client
 from .base.errors import BackupError
 from .rclone import Rclone
 from .rclone_log import RcloneError, RcloneUndecryptable

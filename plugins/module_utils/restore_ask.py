@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Iterator, Tuple
 
-from .b2_errors import B2Denied
+from .b2.errors import B2Denied
 from .base.errors import BackupError, ConfigError, LockHeld
 from .base.journal import Journal
 from .base.progress import ProgressBar, human_bytes

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 
-from .b2_api import B2Client
+from .b2.api import B2Client
 from .base.clock import Clock
 from .base.errors import BackupError
 from .base.journal import Journal

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable
 
-from .b2_api import B2Client, FileVersion
+from .b2.api import B2Client, FileVersion
 from .layout import WEEKLY_DIRECTORY
 from .rclone import Rclone
 from .remote_conf import RemoteConf

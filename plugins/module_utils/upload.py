@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
-from .b2_api import B2Client
+from .b2.api import B2Client
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.progress import TransferStats

@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: make sure of a bucket's settings; the rules are in module_utils/bucket_rules."""
+"""Ansible module: make sure of a bucket's settings; the rules are in module_utils/b2/bucket_rules."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules import (
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.bucket_rules import (
     Plan,
     Settings,
     Wanted,
     plan,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 
 try:
     from b2sdk import v2 as b2

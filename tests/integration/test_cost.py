@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import Calls, calls_of
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.call_classes import Calls, calls_of
 from b2_standin.stats import billing_class
 
 from .night_host import BUCKET, NightHost

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import Calls
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.call_classes import Calls
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Cost
 from ansible_collections.lepotato.backup.plugins.module_utils.cost import (
     Monthly,

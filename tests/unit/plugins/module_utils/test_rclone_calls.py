@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import Calls
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.call_classes import Calls
 from ansible_collections.lepotato.backup.plugins.module_utils.base.progress import TransferStats
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone_calls import estimate_calls

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_api import FileVersion
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.api import FileVersion
 from ansible_collections.lepotato.backup.plugins.module_utils.stored_bytes import (
     Stored,
     sum_versions,

@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 PREFIX = "fileNamePrefix"
 HIDE = "daysFromUploadingToHiding"

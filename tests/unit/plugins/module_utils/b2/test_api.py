@@ -13,8 +13,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Type
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_api import B2Client
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_errors import (
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.api import B2Client
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.errors import (
     B2BadKey,
     B2CapExceeded,
     B2Denied,

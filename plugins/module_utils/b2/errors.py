@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import Any, Mapping, Optional
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 
 class B2Error(BackupError):

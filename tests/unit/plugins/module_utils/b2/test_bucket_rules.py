@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules import (
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.bucket_rules import (
     CANCEL,
     DELETE,
     HIDE,
@@ -17,6 +16,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.bucket_rules impor
     Wanted,
     plan,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 
 WANTED = Wanted(history_days=30, cancel_days=1)
 RULE = {PREFIX: "", HIDE: None, DELETE: 30, CANCEL: 1}

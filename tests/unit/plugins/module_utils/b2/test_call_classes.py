@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.lepotato.backup.plugins.module_utils.b2_calls import CallCounter, Calls
+from ansible_collections.lepotato.backup.plugins.module_utils.b2.call_classes import (
+    CallCounter,
+    Calls,
+)
 
 
 def test_a_counter_adds_up() -> None:

@@ -21,7 +21,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from .b2_errors import B2BadKey, B2Denied, B2Error, B2Unreachable, B2WrongBucket, error_of_answer
+from .errors import B2BadKey, B2Denied, B2Error, B2Unreachable, B2WrongBucket, error_of_answer
 
 DEFAULT_ENDPOINT = "https://api.backblazeb2.com"
 API_VERSION = "v4"
