@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_binary import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.binary import (
     delivery_sha256,
     require_match,
     require_sha256,

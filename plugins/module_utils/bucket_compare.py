@@ -15,7 +15,7 @@ from typing import Iterable, Iterator, Optional, Tuple
 
 from .manifest.carrier import DELETE, UPLOAD, iter_travelling
 from .manifest.model import AnyPath, content_path
-from .rclone_lists import Entry, modified_ms, raw_path
+from .rclone.name_lists import Entry, modified_ms, raw_path
 
 _CACHE_KIB = 4096
 _MS_NS = 10**6

@@ -30,7 +30,7 @@ from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
 from .prune import judge, judge_leftovers
 from .prune import prune as prune_points
-from .remote_conf import read_remote
+from .rclone.conf import read_remote
 from .restore_ask import SECOND, open_asked
 from .restore_points import Seal, epoch_of_point, rfc3339
 from .retention import LOCAL, Verdict

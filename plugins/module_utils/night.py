@@ -47,11 +47,11 @@ from .preflight import (
 from .process.logs import RunLog
 from .process.runner import Runner
 from .prune import judge, judge_leftovers, prune
-from .rclone import Rclone
+from .rclone.commands import Rclone
+from .rclone.conf import read_remote
+from .rclone.remote_proof import AuthProof, prove_auth
 from .record import RunRecord, Stopwatch
-from .remote_conf import read_remote
 from .remote_count import newest_seal
-from .remote_proof import AuthProof, prove_auth
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .seal import seal_night
 from .second_night import SecondNight

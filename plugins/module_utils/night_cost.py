@@ -15,8 +15,8 @@ from .base.progress import human_bytes
 from .config.schema import Cost
 from .cost_state import CostState, over_limit, read_cost, write_cost
 from .point_store import encrypted_amount, encrypted_bytes
-from .rclone import Rclone
-from .remote_conf import RemoteConf
+from .rclone.commands import Rclone
+from .rclone.conf import RemoteConf
 from .restore_points import Seal
 from .stored_bytes import count_stored
 

@@ -12,8 +12,8 @@ from typing import Callable, Iterator, List, Sequence, Tuple, TypeVar
 
 from .base.errors import BackupError
 from .layout import POINTS_DIRECTORY
-from .rclone import Rclone
-from .rclone_log import RcloneError
+from .rclone.commands import Rclone
+from .rclone.log import RcloneError
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .weekly_points import WeeklyPoint, parse_weekly, weeklies_of
 

@@ -18,7 +18,7 @@ from .base.journal import Journal
 from .config.schema import Config
 from .layout import MANIFESTS_DIRECTORY
 from .point_store import Store
-from .rclone import Rclone
+from .rclone.commands import Rclone
 from .restore_points import ids_of_manifests, ids_of_seals, manifest_path, seal_path
 from .retention import (
     DAILY,

@@ -28,8 +28,8 @@ from .layout import POINTS_DIRECTORY
 from .manifest.apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest.carrier import iter_download_paths
 from .manifest.model import Select
-from .rclone import Rclone
-from .rclone_lists import write_file_list
+from .rclone.commands import Rclone
+from .rclone.name_lists import write_file_list
 from .restore_points import Seal, choose_point, ids_of_seals, parse_seal, seal_path
 from .restore_select import Selected, Wish
 from .weekly_find import find_weekly

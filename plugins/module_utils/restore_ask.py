@@ -20,8 +20,8 @@ from .config.schema import Config, Second, Source, load_config, parse_config
 from .manifest.apply import ApplyProgress
 from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
-from .rclone import Rclone
-from .remote_conf import read_remote, require_section
+from .rclone.commands import Rclone
+from .rclone.conf import read_remote, require_section
 from .restore import Download, Watchers, download_version
 from .restore_select import Selected, Wish
 from .second import require_second, second_rclone

@@ -21,7 +21,7 @@ from .config.schema import Config
 from .filesystem.atomic_write import write_atomically
 from .filesystem.sha256 import sha256_of
 from .point_store import PointStore
-from .rclone import Rclone
+from .rclone.commands import Rclone
 from .restore_points import ManifestReference, Seal, manifest_path, rfc3339, seal_path
 from .upload import UploadPlan, cancel_unfinished
 

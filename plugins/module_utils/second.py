@@ -21,10 +21,10 @@ from .base.errors import BackupError, ConfigError
 from .config.schema import Config
 from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
 from .process.runner import Runner
-from .rclone import Rclone
-from .rclone_aside import DISK_TRAITS, AsideRclone, Traits
-from .rclone_lists import write_file_list
-from .rclone_log import RcloneNotFound
+from .rclone.commands import Rclone
+from .rclone.log import RcloneNotFound
+from .rclone.move_to_history import DISK_TRAITS, AsideRclone, Traits
+from .rclone.name_lists import write_file_list
 from .restore_points import ids_of_manifests
 from .second_disk import held_disk, require_disk
 

@@ -12,8 +12,8 @@ from .base.errors import BackupError
 from .config.schema import Rclone as RcloneConfig
 from .config.schema import Second
 from .process.runner import Runner
-from .rclone_aside import AsideRclone
-from .remote_conf import Sections, parse_sections
+from .rclone.conf import Sections, parse_sections
+from .rclone.move_to_history import AsideRclone
 from .second_disk import require_disk
 
 # Somebody waits for the answer, and a server that is off gives none.

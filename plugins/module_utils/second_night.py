@@ -24,8 +24,8 @@ from .base.state_files import StateFiles
 from .config.schema import Config
 from .filesystem.atomic_write import write_json_atomically
 from .process.runner import Runner
-from .rclone_aside import AsideRclone, Traits
-from .rclone_log import RcloneNoSpace
+from .rclone.log import RcloneNoSpace
+from .rclone.move_to_history import AsideRclone, Traits
 from .remote_count import newest_of
 from .restore_points import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
 from .second import Inventory, OnMessage, SecondStore, sync_disk, take_inventory, writable_second

@@ -14,7 +14,7 @@ from .base.state_files import StateFiles
 from .config.schema import Config
 from .process.runner import Runner
 from .prune import prune
-from .rclone_aside import AsideRclone
+from .rclone.move_to_history import AsideRclone
 from .retention import DAILY, WEEKLY, Verdict, judge_manifests, judge_remote, manifests_in_use
 from .second import (
     Inventory,

@@ -26,9 +26,9 @@ from .layout import DAILY_DIRECTORY, Amount
 from .manifest.carrier import DELETE, NameSet, iter_travelling
 from .manifest.file import check_manifest
 from .manifest.model import ManifestError, content_path, merged
-from .rclone_aside import AsideRclone, OnProgress, Traits
-from .rclone_lists import iter_parts, read_listing, write_file_list
-from .rclone_log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
+from .rclone.log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
+from .rclone.move_to_history import AsideRclone, OnProgress, Traits
+from .rclone.name_lists import iter_parts, read_listing, write_file_list
 from .restore import fetch_manifest
 from .restore_points import Seal, manifest_path
 from .second import History

@@ -14,8 +14,8 @@ from typing import Iterable
 
 from .b2.api import B2Client, FileVersion
 from .layout import WEEKLY_DIRECTORY
-from .rclone import Rclone
-from .remote_conf import RemoteConf
+from .rclone.commands import Rclone
+from .rclone.conf import RemoteConf
 
 _UPLOAD = "upload"
 _HIDE = "hide"

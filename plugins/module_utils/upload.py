@@ -26,15 +26,15 @@ from .layout import DAILY_DIRECTORY, Amount
 from .manifest.carrier import DELETE, iter_upload_changes
 from .manifest.file import read_entries
 from .manifest.model import FILE, ManifestError, to_text
-from .rclone import Rclone
-from .rclone_lists import ListWriter, iter_parts, read_listing
-from .rclone_log import (
+from .rclone.commands import Rclone
+from .rclone.log import (
     RcloneCapExceeded,
     RcloneError,
     RcloneNoSpace,
     RcloneStalled,
     RcloneUnauthorized,
 )
+from .rclone.name_lists import ListWriter, iter_parts, read_listing
 
 DAY_SECONDS = 86400
 # Nights don't start to the second, and a week must not become eight days.

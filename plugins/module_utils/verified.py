@@ -18,7 +18,7 @@ from typing import Dict
 from .base.state_files import StateFiles
 from .config.schema import Config
 from .filesystem.atomic_write import write_json_atomically
-from .rclone import Rclone
+from .rclone.commands import Rclone
 from .remote_count import CountMismatch, CountProof, prove_count
 from .restore_points import Seal, rfc3339
 

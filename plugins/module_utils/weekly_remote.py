@@ -18,8 +18,8 @@ from .config.schema import Config
 from .layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
 from .manifest.carrier import iter_upload_paths
 from .point_store import Store
-from .rclone import Rclone
-from .rclone_lists import LIST_NAMES_MAX, iter_parts, write_file_list
+from .rclone.commands import Rclone
+from .rclone.name_lists import LIST_NAMES_MAX, iter_parts, write_file_list
 from .restore_points import Seal, rfc3339
 from .seal import DATE_RESOLUTION_SECONDS
 from .weekly_points import COPY, WeeklyName, WeeklyPoint, weeklies_of, weekly_name

@@ -143,13 +143,13 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Rclone as RcloneConfig,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import read_remote
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import prove_count
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.conf import read_remote
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proof import (
     failure_facts,
     prove_auth,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import prove_count
 from ansible_collections.lepotato.backup.plugins.module_utils.verified import prove_and_note
 
 

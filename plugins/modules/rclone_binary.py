@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: install a pinned rclone; the logic is in module_utils/rclone_binary."""
+"""Ansible module: install a pinned rclone; the logic is in module_utils/rclone/binary."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_binary import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.binary import (
     download,
     file_sha256,
     install_binary,

@@ -150,13 +150,13 @@ from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.atomic_
     sync_directory,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.conf import (
     hide_secrets,
     masked_pair,
     parse_remote,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proof import (
     AuthProof,
     failure_facts,
     prove_auth,

@@ -23,8 +23,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Rclone as RcloneConfig,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.conf import (
     RemoteConf,
     read_remote,
 )

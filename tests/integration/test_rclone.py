@@ -16,12 +16,12 @@ from integration.remote_support import RCLONE, Remote, needs_rclone, read_tree, 
 
 from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rclone_obscure
 from ansible_collections.lepotato.backup.plugins.module_utils.base.progress import TransferStats
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Size
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import read_listing
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Size
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.log import (
     RcloneError,
     RcloneNotFound,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.name_lists import read_listing
 
 pytestmark = needs_rclone
 

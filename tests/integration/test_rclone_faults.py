@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from integration.remote_support import Remote, needs_rclone, write_tree
 
-from ansible_collections.lepotato.backup.plugins.module_utils import rclone as rclone_module
-from ansible_collections.lepotato.backup.plugins.module_utils import rclone_flags
 from ansible_collections.lepotato.backup.plugins.module_utils.base.progress import TransferStats
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Size
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone import (
+    commands as rclone_module,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone import flags as rclone_flags
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Size
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.log import (
     RcloneCapExceeded,
     RcloneError,
     RcloneStalled,

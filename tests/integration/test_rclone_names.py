@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from integration.remote_support import Remote, needs_rclone, read_tree, write_tree
 
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Size
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Size
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.log import RcloneError
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.name_lists import (
     modified_ms,
     read_listing,
     write_file_list,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import RcloneError
 
 pytestmark = needs_rclone
 

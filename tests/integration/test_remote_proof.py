@@ -18,12 +18,12 @@ from integration.remote_support import CAPABILITIES, RCLONE, Remote, needs_rclon
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proof import prove_auth
 from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import (
     newest_seal,
     prove_count,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_proof import prove_auth
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,
     Seal,

@@ -13,7 +13,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.bucket_compare imp
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import DELETE, UPLOAD
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import Entry
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.name_lists import Entry
 
 MTIME_NS = 1_795_397_414_356_999_999
 TOLD = "2026-11-23T01:30:14.356+00:00"

@@ -13,7 +13,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Rclone as RcloneConfig,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.restore import looks_up_versions
 
 

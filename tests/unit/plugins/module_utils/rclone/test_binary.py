@@ -14,7 +14,7 @@ from typing import IO
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_binary import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.binary import (
     DOWNLOAD_TRIES,
     delivery_sha256,
     download,

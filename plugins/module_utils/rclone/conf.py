@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Tuple
 
-from .b2.api import B2Client
-from .base.errors import ConfigError
+from ..b2.api import B2Client
+from ..base.errors import ConfigError
 
 # All that a diff shows; anything else may be a secret of some kind of remote (pass, token,
 # secret_access_key ...) and is shown as changed or unchanged only.

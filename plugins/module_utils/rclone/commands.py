@@ -15,16 +15,16 @@ import json
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from .b2.call_classes import Calls
-from .b2.errors import B2BadKey
-from .base.errors import BackupError, CommandError
-from .base.progress import TransferStats
-from .config.schema import Rclone as RcloneConfig
-from .process.runner import Runner
-from .rclone_calls import estimate_calls
-from .rclone_flags import common_flags, environment
-from .rclone_lists import TIME_FORMAT
-from .rclone_log import (
+from ..b2.call_classes import Calls
+from ..b2.errors import B2BadKey
+from ..base.errors import BackupError, CommandError
+from ..base.progress import TransferStats
+from ..config.schema import Rclone as RcloneConfig
+from ..process.runner import Runner
+from .call_estimate import estimate_calls
+from .conf import read_remote
+from .flags import common_flags, environment
+from .log import (
     LogReader,
     RcloneError,
     RcloneNotFound,
@@ -33,8 +33,8 @@ from .rclone_log import (
     RcloneUnauthorized,
     error_from,
 )
-from .rclone_watch import StallWatch
-from .remote_conf import read_remote
+from .name_lists import TIME_FORMAT
+from .watchdog import StallWatch
 
 STATS_SECONDS = 10
 PROGRESS_SECONDS = 1
@@ -153,7 +153,7 @@ class Rclone:
         )
 
     def delete_listed(self, destination: str, files_from: str, max_delete: int) -> RcloneResult:
-        """Hide below *destination* what *files_from* names (see :mod:`.rclone_lists`).
+        """Hide below *destination* what *files_from* names (see :mod:`.name_lists`).
 
         B2 keeps their versions. What is not there is no error. Lists nothing: a class B and a
         free call a file. rclone ends with an error when it would hide more than *max_delete*.

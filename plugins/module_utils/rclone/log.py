@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
-from .base.errors import BackupError
-from .base.progress import TransferStats
+from ..base.errors import BackupError
+from ..base.progress import TransferStats
 
 # Findings kept word by word: a night that fails on every file must not fill the memory.
 FINDINGS_KEPT = 100

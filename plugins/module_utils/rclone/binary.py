@@ -14,8 +14,8 @@ import time
 import zipfile
 from typing import IO, Callable, NamedTuple, Optional
 
-from .base.errors import BackupError
-from .filesystem.atomic_write import sync_directory
+from ..base.errors import BackupError
+from ..filesystem.atomic_write import sync_directory
 
 BINARY_NAME = "rclone"
 BINARY_MODE = 0o755

@@ -18,7 +18,7 @@ import time
 from types import TracebackType
 from typing import Callable, Optional, Tuple, Type
 
-from .base.errors import BackupError
+from ..base.errors import BackupError
 
 # SIGTERM lets a healthy rclone cancel its unfinished large files; a stuck one ignores it.
 TERMINATE_GRACE_SECONDS = 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_lists import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.name_lists import (
     Entry,
     iter_parts,
     modified_ms,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_conf import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.conf import (
     hide_secrets,
     masked_pair,
     parse_remote,

@@ -15,9 +15,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional
 
-from .base.progress import TransferStats
-from .rclone import Rclone
-from .rclone_log import RcloneError, RcloneNoSpace, RcloneResult, RcloneUndecryptable
+from ..base.progress import TransferStats
+from .commands import Rclone
+from .log import RcloneError, RcloneNoSpace, RcloneResult, RcloneUndecryptable
 
 # What rclone calls the precision of a remote that keeps no modification times: 100 years.
 NO_TIMES_MS = 100 * 365 * 24 * 3600 * 1000

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from .b2.api import Authorization, B2Client
-from .base.errors import BackupError
-from .rclone import Rclone
-from .rclone_log import RcloneError, RcloneUndecryptable
-from .remote_conf import RemoteConf
+from ..b2.api import Authorization, B2Client
+from ..base.errors import BackupError
+from .commands import Rclone
+from .conf import RemoteConf
+from .log import RcloneError, RcloneUndecryptable
 
 NEEDED_CAPABILITIES = ("listFiles", "readFiles", "writeFiles")
 # Whoever takes over the host could destroy the backups with any of these.

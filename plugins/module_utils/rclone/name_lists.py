@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import Iterable, Iterator, Optional, Tuple, Type
 
-from .rclone_log import RcloneError
+from .log import RcloneError
 
 # rclone holds a list in memory: 125 MB with 200,000 names, 87 MB with 20,000, where 82 MB is what
 # it takes for any listing (rclone 1.75, x86_64, GOGC=20).

@@ -8,7 +8,9 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.b2.call_classes import Calls
 from ansible_collections.lepotato.backup.plugins.module_utils.base.progress import TransferStats
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Rclone
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_calls import estimate_calls
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.call_estimate import (
+    estimate_calls,
+)
 
 DAILY = "b2-encrypted:daily"
 WEEKLY = "b2-encrypted:weekly/backup-2026-11-22"

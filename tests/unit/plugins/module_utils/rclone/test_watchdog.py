@@ -12,7 +12,7 @@ import time
 from typing import List
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_watch import StallWatch
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.watchdog import StallWatch
 
 STUBBORN = """
 import signal, time

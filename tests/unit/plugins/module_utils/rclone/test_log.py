@@ -10,7 +10,7 @@ from typing import Any, List, Tuple, Type
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone_log import (
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.log import (
     FINDINGS_KEPT,
     Finding,
     LogReader,

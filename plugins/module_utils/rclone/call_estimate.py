@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .b2.call_classes import Calls
-from .base.progress import TransferStats
-from .config.schema import Rclone
+from ..b2.call_classes import Calls
+from ..base.progress import TransferStats
+from ..config.schema import Rclone
 
 NAMES_PER_CALL = 1000
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Dict, List, Optional
 
-from .config.schema import Rclone as RcloneConfig
+from ..config.schema import Rclone as RcloneConfig
 
 # rclone translates names between the local disk and its own form, and with the default
 # encoding loses those that hold U+201B ("lstat ...: no such file"), so that every sync fails.
