@@ -20,7 +20,8 @@ from .base.clock import Clock
 from .base.errors import BackupError
 from .base.progress import ProgressBar, human_bytes
 from .base.state_files import StateFiles
-from .bucket_state import BucketState
+from .bucket.known_state import BucketState
+from .bucket.upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .capture.copy import give_back_partial
 from .capture.rsync import RsyncStats
 from .capture.run import run_capture
@@ -55,7 +56,6 @@ from .remote_count import newest_seal
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
 from .seal import seal_night
 from .second_night import SecondNight
-from .upload import Uploader, cancel_unfinished, check_count, plan_upload
 from .weekly_local import LocalWeeklies
 from .weekly_points import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name
 from .weekly_remote import make_weekly

@@ -12,13 +12,13 @@ from typing import Optional, Sequence
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.progress import human_bytes
-from .bucket_state import Held
+from .bucket.known_state import Held
+from .bucket.upload import reconcile_reason
 from .capture.rsync import RsyncStats
 from .config.schema import Config
 from .prune import judge
 from .restore_points import ids_of_seals, seal_path
 from .second import require_second
-from .upload import reconcile_reason
 from .weekly_local import LocalWeeklies
 from .weekly_points import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
 

@@ -13,7 +13,7 @@ from typing import List, Protocol, Sequence
 
 from .b2.api import B2Client
 from .b2.errors import B2Error
-from .layout import POINTS_DIRECTORY, Amount
+from .bucket.layout import POINTS_DIRECTORY, Amount
 from .rclone.commands import Rclone
 from .rclone.conf import RemoteConf
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, List, Sequence, Tuple, TypeVar
 
 from .base.errors import BackupError
-from .layout import POINTS_DIRECTORY
+from .bucket.layout import POINTS_DIRECTORY
 from .rclone.commands import Rclone
 from .rclone.log import RcloneError
 from .restore_points import Seal, ids_of_seals, parse_seal, seal_path

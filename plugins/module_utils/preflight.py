@@ -15,11 +15,11 @@ from typing import Dict, List, Mapping, Optional
 
 from .base.errors import BackupError
 from .base.progress import human_bytes
+from .bucket.layout import Amount
 from .capture.copy import copy_source, give_back_partial
 from .config.schema import Config, Guards, Source
 from .filesystem.disk_usage import used_bytes
 from .filesystem.mounts import probe_io, read_mounts
-from .layout import Amount
 from .process.runner import Runner
 from .restore_points import Seal, epoch_of_point
 from .staging.area import file_system_space

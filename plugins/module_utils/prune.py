@@ -15,8 +15,8 @@ from typing import List, Sequence
 
 from .base.errors import BackupError
 from .base.journal import Journal
+from .bucket.layout import MANIFESTS_DIRECTORY
 from .config.schema import Config
-from .layout import MANIFESTS_DIRECTORY
 from .point_store import Store
 from .rclone.commands import Rclone
 from .restore_points import ids_of_manifests, ids_of_seals, manifest_path, seal_path

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from .base.errors import BackupError
-from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY, Amount
+from .bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY, Amount
 from .manifest.carrier import NameSet, iter_upload_paths
 from .rclone.commands import Rclone
 from .rclone.name_lists import raw_path, read_listing

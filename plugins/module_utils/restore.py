@@ -22,9 +22,9 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .base.paths import free_bytes_at, is_below, nearest_existing
 from .base.progress import TransferStats, human_bytes
+from .bucket.layout import POINTS_DIRECTORY
 from .filesystem.atomic_write import write_atomically
 from .filesystem.sha256 import sha256_of
-from .layout import POINTS_DIRECTORY
 from .manifest.apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest.carrier import iter_download_paths
 from .manifest.model import Select

@@ -15,6 +15,7 @@ from .b2.errors import B2Denied
 from .base.errors import BackupError, ConfigError, LockHeld
 from .base.journal import Journal
 from .base.progress import ProgressBar, human_bytes
+from .bucket.upload import cancel_unfinished
 from .commands_night import prepared_state
 from .config.schema import Config, Second, Source, load_config, parse_config
 from .manifest.apply import ApplyProgress
@@ -26,7 +27,6 @@ from .restore import Download, Watchers, download_version
 from .restore_select import Selected, Wish
 from .second import require_second, second_rclone
 from .second_read import download_from_second
-from .upload import cancel_unfinished
 
 # What --from takes beside b2.
 SECOND = "second"

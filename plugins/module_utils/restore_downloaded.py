@@ -10,8 +10,8 @@ from typing import Optional, Sequence
 
 from .base.errors import BackupError
 from .base.journal import Journal
+from .bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from .config.schema import Source
-from .layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from .manifest.apply import apply_manifest
 from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in
 from .restore_points import choose_point

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from .base.errors import BackupError, ConfigError
-from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY, Amount
+from .bucket.layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY, Amount
 
 SEAL_VERSION = 1
 

@@ -17,13 +17,13 @@ from .base.clock import Clock
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.state_files import StateFiles
+from .bucket.upload import UploadPlan, cancel_unfinished
 from .config.schema import Config
 from .filesystem.atomic_write import write_atomically
 from .filesystem.sha256 import sha256_of
 from .point_store import PointStore
 from .rclone.commands import Rclone
 from .restore_points import ManifestReference, Seal, manifest_path, rfc3339, seal_path
-from .upload import UploadPlan, cancel_unfinished
 
 # The HTTP Date header has whole seconds, so B2's clock may be up to one second further.
 DATE_RESOLUTION_SECONDS = 1.0

@@ -18,8 +18,8 @@ import tempfile
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .base.errors import BackupError, ConfigError
+from .bucket.layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
 from .config.schema import Config
-from .layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
 from .process.runner import Runner
 from .rclone.commands import Rclone
 from .rclone.log import RcloneNotFound

@@ -15,7 +15,7 @@ import time
 from typing import List
 
 from .base.errors import BackupError
-from .layout import Amount
+from .bucket.layout import Amount
 from .manifest.carrier import NameSet, iter_travelling
 from .manifest.model import content_path
 from .rclone.commands import Rclone

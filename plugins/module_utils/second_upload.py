@@ -21,8 +21,8 @@ from .base.errors import BackupError
 from .base.journal import Journal
 from .base.progress import TransferStats
 from .base.state_files import StateFiles
-from .bucket_compare import iter_bucket_changes
-from .layout import DAILY_DIRECTORY, Amount
+from .bucket.difference import iter_bucket_changes
+from .bucket.layout import DAILY_DIRECTORY, Amount
 from .manifest.carrier import DELETE, NameSet, iter_travelling
 from .manifest.file import check_manifest
 from .manifest.model import ManifestError, content_path, merged

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Iterable
 
 from .b2.api import B2Client, FileVersion
-from .layout import WEEKLY_DIRECTORY
+from .bucket.layout import WEEKLY_DIRECTORY
 from .rclone.commands import Rclone
 from .rclone.conf import RemoteConf
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .layout import POINTS_DIRECTORY
+from .bucket.layout import POINTS_DIRECTORY
 from .rclone.commands import Rclone
 from .restore_points import Seal
 from .weekly_points import choose_weekly, parse_weekly, weeklies_of

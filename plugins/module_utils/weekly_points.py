@@ -18,8 +18,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Iterable, List, NamedTuple, Sequence
 
 from .base.errors import BackupError, ConfigError
+from .bucket.layout import POINTS_DIRECTORY, WEEKLY_DIRECTORY
 from .config.schema import DAYS_PER_WEEK, Weekly
-from .layout import POINTS_DIRECTORY, WEEKLY_DIRECTORY
 from .restore_points import Seal, epoch_of_point, parse_seal
 
 WEEKLY_VERSION = 1

@@ -14,8 +14,8 @@ from .base.clock import Clock
 from .base.errors import BackupError
 from .base.journal import Journal
 from .base.state_files import StateFiles
+from .bucket.layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
 from .config.schema import Config
-from .layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
 from .manifest.carrier import iter_upload_paths
 from .point_store import Store
 from .rclone.commands import Rclone

@@ -13,7 +13,7 @@ from typing import Any
 from integration.remote_support import RCLONE, Remote, needs_rclone, run_module
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,
     Seal,

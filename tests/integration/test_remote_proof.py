@@ -16,7 +16,7 @@ import pytest
 from integration.remote_support import CAPABILITIES, RCLONE, Remote, needs_rclone, write_tree
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proof import prove_auth

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Guards,
     Source,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     CLOCK_SKEW_MAX_SECONDS,
     TreeSize,

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Source
 from ansible_collections.lepotato.backup.plugins.module_utils.docker.compose_up import find_projects
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import (
     Stage,

@@ -12,7 +12,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     BackupError,
     ConfigError,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,
     Seal,

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils import verified as module
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
     ManifestReference,
     Seal,

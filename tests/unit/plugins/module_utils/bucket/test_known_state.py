@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
-from ansible_collections.lepotato.backup.plugins.module_utils.bucket_state import BucketState
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.known_state import BucketState
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 
 REMOTE = "https://b2 bucket/potato"

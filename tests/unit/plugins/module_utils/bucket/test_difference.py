@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.bucket_compare import (
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.difference import (
     iter_bucket_changes,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import DELETE, UPLOAD

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.bucket_state import Held
-from ansible_collections.lepotato.backup.plugins.module_utils.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.upload import (
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.known_state import Held
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
+from ansible_collections.lepotato.backup.plugins.module_utils.bucket.upload import (
     DAY_SECONDS,
     deletions_allowed,
     reconcile_reason,

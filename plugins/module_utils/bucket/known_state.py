@@ -17,9 +17,9 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from .base.state_files import StateFiles
-from .filesystem.atomic_write import sync_directory, write_json_atomically
-from .filesystem.sha256 import sha256_of
+from ..base.state_files import StateFiles
+from ..filesystem.atomic_write import sync_directory, write_json_atomically
+from ..filesystem.sha256 import sha256_of
 
 _LINK_SUFFIX = ".new"
 

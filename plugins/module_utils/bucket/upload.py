@@ -14,27 +14,27 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
-from .b2.api import B2Client
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.progress import TransferStats
-from .base.state_files import StateFiles
-from .bucket_compare import iter_bucket_changes
-from .bucket_state import BucketState, Held
-from .config.schema import Config
-from .layout import DAILY_DIRECTORY, Amount
-from .manifest.carrier import DELETE, iter_upload_changes
-from .manifest.file import read_entries
-from .manifest.model import FILE, ManifestError, to_text
-from .rclone.commands import Rclone
-from .rclone.log import (
+from ..b2.api import B2Client
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.progress import TransferStats
+from ..base.state_files import StateFiles
+from ..config.schema import Config
+from ..manifest.carrier import DELETE, iter_upload_changes
+from ..manifest.file import read_entries
+from ..manifest.model import FILE, ManifestError, to_text
+from ..rclone.commands import Rclone
+from ..rclone.log import (
     RcloneCapExceeded,
     RcloneError,
     RcloneNoSpace,
     RcloneStalled,
     RcloneUnauthorized,
 )
-from .rclone.name_lists import ListWriter, iter_parts, read_listing
+from ..rclone.name_lists import ListWriter, iter_parts, read_listing
+from .difference import iter_bucket_changes
+from .known_state import BucketState, Held
+from .layout import DAILY_DIRECTORY, Amount
 
 DAY_SECONDS = 86400
 # Nights don't start to the second, and a week must not become eight days.

@@ -13,9 +13,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Iterable, Iterator, Optional, Tuple
 
-from .manifest.carrier import DELETE, UPLOAD, iter_travelling
-from .manifest.model import AnyPath, content_path
-from .rclone.name_lists import Entry, modified_ms, raw_path
+from ..manifest.carrier import DELETE, UPLOAD, iter_travelling
+from ..manifest.model import AnyPath, content_path
+from ..rclone.name_lists import Entry, modified_ms, raw_path
 
 _CACHE_KIB = 4096
 _MS_NS = 10**6
