@@ -20,6 +20,7 @@ from .config.schema import Config
 from .docker.engine import DockerClient
 from .filesystem.mounts import mount_holding, read_mounts
 from .manifest.model import Select, select_below
+from .points.model import Seal, point_id
 from .process.guardian import guarded
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock
@@ -28,7 +29,6 @@ from .restore_ask import Asked, ask, bars, expected_seconds, settle_unfinished
 from .restore_check import LiveDifference, compare_live
 from .restore_in_place import SwapResult, plan_groups, recover_all, swap_in_place
 from .restore_live import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
-from .restore_points import Seal, point_id
 from .restore_select import SYSTEM_TREE, Chooser, Selected, Wish, measure
 
 # A JSON answer names so many differences and counts the rest.

@@ -23,21 +23,21 @@ from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
 from .config.schema import DAYS_PER_WEEK, Config
 from .cost import month_usd
-from .point_store import PointStore, encrypted_amount
-from .points_read import Points, read_points
+from .points.model import Seal, epoch_of_point, rfc3339
+from .points.prune import judge, judge_leftovers
+from .points.prune import prune as prune_points
+from .points.read import Points, read_points
+from .points.retention import LOCAL, Verdict
+from .points.store import PointStore, encrypted_amount
+from .points.verified import Verification, prove_and_note, read_verified, verified_of
+from .points.weekly import COPY, WeeklyPoint, date_of, local_date
+from .points.weekly_local import LocalWeeklies
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
-from .prune import judge, judge_leftovers
-from .prune import prune as prune_points
 from .rclone.conf import read_remote
 from .restore_ask import SECOND, open_asked
-from .restore_points import Seal, epoch_of_point, rfc3339
-from .retention import LOCAL, Verdict
 from .second_prune import prune_second_now
-from .verified import Verification, prove_and_note, read_verified, verified_of
-from .weekly_local import LocalWeeklies
-from .weekly_points import COPY, WeeklyPoint, date_of, local_date
 
 # Where a point lies, in JSON; the third place is restore_ask.SECOND.
 BUCKET = "b2"

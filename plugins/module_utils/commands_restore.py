@@ -23,6 +23,8 @@ from .commands_in_place import compare, in_place
 from .commands_night import prepared_state
 from .commands_points import snapshots
 from .commands_replaced import forget, list_replaced
+from .points.model import Seal
+from .points.verified import prove_and_note
 from .process.logs import RunLog, stream_handler
 from .restore import (
     WORK_DIRECTORY,
@@ -46,10 +48,8 @@ from .restore_ask import (
     wish_of,
 )
 from .restore_downloaded import apply_downloaded
-from .restore_points import Seal
 from .restore_select import Chooser, Selected, measure
 from .second_read import prove_second
-from .verified import prove_and_note
 
 
 def restore(arguments: argparse.Namespace) -> int:

@@ -12,10 +12,10 @@ from .answers import say
 from .base.errors import BackupError
 from .base.progress import human_bytes
 from .config.schema import Config
-from .points_read import Points, read_points
+from .points.model import Seal
+from .points.read import Points, read_points
 from .process.runner import SubprocessRunner
 from .restore_ask import SECOND, Asked
-from .restore_points import Seal
 from .second import require_second, second_rclone
 
 Tell = Callable[[Seal], Dict[str, Any]]

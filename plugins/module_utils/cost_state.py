@@ -21,7 +21,7 @@ from .b2.call_classes import Calls
 from .config.schema import Cost
 from .cost import Monthly, calls_usd, storage_usd
 from .filesystem.atomic_write import write_json_atomically
-from .restore_points import rfc3339
+from .points.model import rfc3339
 from .stored_bytes import Stored
 
 MONTH_DAYS = 30

@@ -33,7 +33,14 @@ from .manifest.walk import write_manifest
 from .names import wait_for_names
 from .night_cost import NightCost
 from .night_dry import tell_rest
-from .point_store import PointStore
+from .points.count import newest_seal
+from .points.model import Seal, ids_of_seals, parse_seal, seal_path
+from .points.prune import judge, judge_leftovers, prune
+from .points.seal import seal_night
+from .points.store import PointStore
+from .points.weekly import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name
+from .points.weekly_local import LocalWeeklies
+from .points.weekly_remote import make_weekly
 from .preflight import (
     TreeSize,
     check_clock,
@@ -47,18 +54,11 @@ from .preflight import (
 )
 from .process.logs import RunLog
 from .process.runner import Runner
-from .prune import judge, judge_leftovers, prune
 from .rclone.commands import Rclone
 from .rclone.conf import read_remote
 from .rclone.remote_proof import AuthProof, prove_auth
 from .record import RunRecord, Stopwatch
-from .remote_count import newest_seal
-from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
-from .seal import seal_night
 from .second_night import SecondNight
-from .weekly_local import LocalWeeklies
-from .weekly_points import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name
-from .weekly_remote import make_weekly
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.
 NAMES_TIMEOUT_SECONDS = 120.0

@@ -14,10 +14,10 @@ from .base.journal import Journal
 from .base.progress import human_bytes
 from .config.schema import Cost
 from .cost_state import CostState, over_limit, read_cost, write_cost
-from .point_store import encrypted_amount, encrypted_bytes
+from .points.model import Seal
+from .points.store import encrypted_amount, encrypted_bytes
 from .rclone.commands import Rclone
 from .rclone.conf import RemoteConf
-from .restore_points import Seal
 from .stored_bytes import count_stored
 
 

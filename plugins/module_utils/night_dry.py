@@ -16,11 +16,11 @@ from .bucket.known_state import Held
 from .bucket.upload import reconcile_reason
 from .capture.rsync import RsyncStats
 from .config.schema import Config
-from .prune import judge
-from .restore_points import ids_of_seals, seal_path
+from .points.model import ids_of_seals, seal_path
+from .points.prune import judge
+from .points.weekly import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
+from .points.weekly_local import LocalWeeklies
 from .second import require_second
-from .weekly_local import LocalWeeklies
-from .weekly_points import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
 
 
 def tell_rest(

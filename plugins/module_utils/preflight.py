@@ -20,8 +20,8 @@ from .capture.copy import copy_source, give_back_partial
 from .config.schema import Config, Guards, Source
 from .filesystem.disk_usage import used_bytes
 from .filesystem.mounts import probe_io, read_mounts
+from .points.model import Seal, epoch_of_point
 from .process.runner import Runner
-from .restore_points import Seal, epoch_of_point
 from .staging.area import file_system_space
 from .staging.disk_guard import DiskGuard, places_of
 from .staging.image_plan import MODE_IMAGE

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, Interrupted
 from .filesystem.atomic_write import write_json_atomically
-from .restore_points import epoch_of_point, point_id, rfc3339
+from .points.model import epoch_of_point, point_id, rfc3339
 
 RUNS_DIRECTORY = "runs"
 LAST_RUN_NAME = "last_run.json"

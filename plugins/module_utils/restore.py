@@ -28,11 +28,11 @@ from .filesystem.sha256 import sha256_of
 from .manifest.apply import ApplyProgress, ApplyResult, apply_manifest
 from .manifest.carrier import iter_download_paths
 from .manifest.model import Select
+from .points.model import Seal, choose_point, ids_of_seals, parse_seal, seal_path
+from .points.weekly_find import find_weekly
 from .rclone.commands import Rclone
 from .rclone.name_lists import write_file_list
-from .restore_points import Seal, choose_point, ids_of_seals, parse_seal, seal_path
 from .restore_select import Selected, Wish
-from .weekly_find import find_weekly
 
 # Kept in the target while a restore is under way: what is restored, and how to go on.
 WORK_DIRECTORY = ".lepotato-restore"

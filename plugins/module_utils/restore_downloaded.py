@@ -13,8 +13,8 @@ from .base.journal import Journal
 from .bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from .config.schema import Source
 from .manifest.apply import apply_manifest
+from .points.model import choose_point
 from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in
-from .restore_points import choose_point
 from .restore_select import Chooser, Wish, measure
 
 

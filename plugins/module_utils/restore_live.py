@@ -21,7 +21,7 @@ from .filesystem.mounts import Mount, mount_holding
 from .manifest.file import read_entries
 from .manifest.model import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
 from .manifest.xattrs import read_xattrs
-from .restore_points import Seal
+from .points.model import Seal
 from .restore_select import Wish, live_path, outermost
 
 # Names that a restore in place leaves beside live data; the capture leaves them out.

@@ -23,16 +23,16 @@ from .base.progress import ProgressBar, human_bytes
 from .base.state_files import StateFiles
 from .config.schema import Config
 from .filesystem.atomic_write import write_json_atomically
+from .points.count import newest_of
+from .points.model import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
+from .points.weekly import REFERENCE, is_weekly_due, weeklies_of
+from .points.weekly_remote import make_weekly
 from .process.runner import Runner
 from .rclone.log import RcloneNoSpace
 from .rclone.move_to_history import AsideRclone, Traits
-from .remote_count import newest_of
-from .restore_points import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
 from .second import Inventory, OnMessage, SecondStore, sync_disk, take_inventory, writable_second
 from .second_prune import judge_second, prune_second
 from .second_upload import SecondUploader, known_manifests
-from .weekly_points import REFERENCE, is_weekly_due, weeklies_of
-from .weekly_remote import make_weekly
 
 MakeProgress = Optional[Callable[[str], ProgressBar]]
 

@@ -12,10 +12,18 @@ from typing import Iterator, List, Sequence
 from .base.journal import Journal
 from .base.state_files import StateFiles
 from .config.schema import Config
+from .points.prune import prune
+from .points.retention import (
+    DAILY,
+    WEEKLY,
+    Verdict,
+    judge_manifests,
+    judge_remote,
+    manifests_in_use,
+)
+from .points.weekly_local import LocalWeeklies
 from .process.runner import Runner
-from .prune import prune
 from .rclone.move_to_history import AsideRclone
-from .retention import DAILY, WEEKLY, Verdict, judge_manifests, judge_remote, manifests_in_use
 from .second import (
     Inventory,
     SecondStore,
@@ -25,7 +33,6 @@ from .second import (
     writable_second,
 )
 from .second_read import prove_second
-from .weekly_local import LocalWeeklies
 
 
 def judge_second(

@@ -26,11 +26,11 @@ from .bucket.layout import DAILY_DIRECTORY, Amount
 from .manifest.carrier import DELETE, NameSet, iter_travelling
 from .manifest.file import check_manifest
 from .manifest.model import ManifestError, content_path, merged
+from .points.model import Seal, manifest_path
 from .rclone.log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
 from .rclone.move_to_history import AsideRclone, OnProgress, Traits
 from .rclone.name_lists import iter_parts, read_listing, write_file_list
 from .restore import fetch_manifest
-from .restore_points import Seal, manifest_path
 from .second import History
 
 # The second attempt compares all that is there.

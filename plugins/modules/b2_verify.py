@@ -142,6 +142,8 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Rclone as RcloneConfig,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.points.count import prove_count
+from ansible_collections.lepotato.backup.plugins.module_utils.points.verified import prove_and_note
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import ModuleRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone.conf import read_remote
@@ -149,8 +151,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proo
     failure_facts,
     prove_auth,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import prove_count
-from ansible_collections.lepotato.backup.plugins.module_utils.verified import prove_and_note
 
 
 def main() -> None:

@@ -14,13 +14,13 @@ from integration.remote_support import RCLONE, Remote, needs_rclone, run_module
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
     ManifestReference,
     Seal,
     rfc3339,
     seal_path,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.verified import read_verified
+from ansible_collections.lepotato.backup.plugins.module_utils.points.verified import read_verified
 
 pytestmark = needs_rclone
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.weekly_points import local_date
+from ansible_collections.lepotato.backup.plugins.module_utils.points.weekly import local_date
 
 from .night_host import BUCKET, NightHost, differences
 

@@ -18,19 +18,19 @@ from integration.remote_support import CAPABILITIES, RCLONE, Remote, needs_rclon
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
-from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proof import prove_auth
-from ansible_collections.lepotato.backup.plugins.module_utils.remote_count import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.count import (
     newest_seal,
     prove_count,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
     ManifestReference,
     Seal,
     manifest_path,
     rfc3339,
     seal_path,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
+from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proof import prove_auth
 
 pytestmark = needs_rclone
 

@@ -16,6 +16,11 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Source,
     parse_config,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
+    ManifestReference,
+    Seal,
+    epoch_of_point,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     CLOCK_SKEW_MAX_SECONDS,
     TreeSize,
@@ -25,11 +30,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     check_space,
     check_ssd,
     present_paths,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    ManifestReference,
-    Seal,
-    epoch_of_point,
 )
 
 MIB = 1024**2

@@ -16,16 +16,16 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
 from ansible_collections.lepotato.backup.plugins.module_utils.docker.compose_up import find_projects
 from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.mounts import Mount
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
+    ManifestReference,
+    Seal,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import (
     Stage,
     is_ours,
     live_paths,
     make_moves,
     plan_stages,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
-    ManifestReference,
-    Seal,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.restore_select import Chooser, Wish
 

@@ -10,12 +10,12 @@ import tempfile
 from dataclasses import dataclass
 from typing import Callable, Iterator, List, Sequence, Tuple, TypeVar
 
-from .base.errors import BackupError
-from .bucket.layout import POINTS_DIRECTORY
-from .rclone.commands import Rclone
-from .rclone.log import RcloneError
-from .restore_points import Seal, ids_of_seals, parse_seal, seal_path
-from .weekly_points import WeeklyPoint, parse_weekly, weeklies_of
+from ..base.errors import BackupError
+from ..bucket.layout import POINTS_DIRECTORY
+from ..rclone.commands import Rclone
+from ..rclone.log import RcloneError
+from .model import Seal, ids_of_seals, parse_seal, seal_path
+from .weekly import WeeklyPoint, parse_weekly, weeklies_of
 
 T = TypeVar("T")
 

@@ -16,14 +16,14 @@ import os
 import shutil
 from typing import List
 
-from .base.errors import CommandError
-from .base.state_files import StateFiles
-from .config.schema import Config
-from .filesystem.atomic_write import sync_directory
-from .manifest.hard_links import link_window
-from .manifest.model import CARRIER_DIRECTORY
-from .process.runner import Runner
-from .weekly_points import is_weekly_name
+from ..base.errors import CommandError
+from ..base.state_files import StateFiles
+from ..config.schema import Config
+from ..filesystem.atomic_write import sync_directory
+from ..manifest.hard_links import link_window
+from ..manifest.model import CARRIER_DIRECTORY
+from ..process.runner import Runner
+from .weekly import is_weekly_name
 
 MANIFEST_SUFFIX = ".manifest.jsonl.gz"
 _UNFINISHED_PREFIX = ".unfinished-"

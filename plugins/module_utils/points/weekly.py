@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Iterable, List, NamedTuple, Sequence
 
-from .base.errors import BackupError, ConfigError
-from .bucket.layout import POINTS_DIRECTORY, WEEKLY_DIRECTORY
-from .config.schema import DAYS_PER_WEEK, Weekly
-from .restore_points import Seal, epoch_of_point, parse_seal
+from ..base.errors import BackupError, ConfigError
+from ..bucket.layout import POINTS_DIRECTORY, WEEKLY_DIRECTORY
+from ..config.schema import DAYS_PER_WEEK, Weekly
+from .model import Seal, epoch_of_point, parse_seal
 
 WEEKLY_VERSION = 1
 REFERENCE = "reference"

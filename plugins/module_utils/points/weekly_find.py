@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from .bucket.layout import POINTS_DIRECTORY
-from .rclone.commands import Rclone
-from .restore_points import Seal
-from .weekly_points import choose_weekly, parse_weekly, weeklies_of
+from ..bucket.layout import POINTS_DIRECTORY
+from ..rclone.commands import Rclone
+from .model import Seal
+from .weekly import choose_weekly, parse_weekly, weeklies_of
 
 
 def find_weekly(rclone: Rclone, wanted: str) -> Seal:

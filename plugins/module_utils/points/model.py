@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
-from .base.errors import BackupError, ConfigError
-from .bucket.layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY, Amount
+from ..base.errors import BackupError, ConfigError
+from ..bucket.layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY, Amount
 
 SEAL_VERSION = 1
 

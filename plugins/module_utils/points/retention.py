@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import List, Optional, Sequence, Tuple
 
-from .config.schema import DAYS_PER_WEEK, Config
-from .restore_points import epoch_of_point, ids_of_seals
-from .weekly_points import REFERENCE, WeeklyName, local_date, weeklies_of
+from ..config.schema import DAYS_PER_WEEK, Config
+from .model import epoch_of_point, ids_of_seals
+from .weekly import REFERENCE, WeeklyName, local_date, weeklies_of
 
 DAILY = "daily"
 WEEKLY = "weekly"

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import List, Protocol, Sequence
 
-from .b2.api import B2Client
-from .b2.errors import B2Error
-from .bucket.layout import POINTS_DIRECTORY, Amount
-from .rclone.commands import Rclone
-from .rclone.conf import RemoteConf
+from ..b2.api import B2Client
+from ..b2.errors import B2Error
+from ..bucket.layout import POINTS_DIRECTORY, Amount
+from ..rclone.commands import Rclone
+from ..rclone.conf import RemoteConf
 
 # https://rclone.org/crypt/#file-formats: a header, and a tag for each block of the content.
 CRYPT_HEADER_BYTES = 32

@@ -13,13 +13,12 @@ from __future__ import annotations
 from datetime import date
 from typing import List, Sequence
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .bucket.layout import MANIFESTS_DIRECTORY
-from .config.schema import Config
-from .point_store import Store
-from .rclone.commands import Rclone
-from .restore_points import ids_of_manifests, ids_of_seals, manifest_path, seal_path
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..bucket.layout import MANIFESTS_DIRECTORY
+from ..config.schema import Config
+from ..rclone.commands import Rclone
+from .model import ids_of_manifests, ids_of_seals, manifest_path, seal_path
 from .retention import (
     DAILY,
     LOCAL,
@@ -31,8 +30,9 @@ from .retention import (
     judge_weekly,
     manifests_in_use,
 )
+from .store import Store
+from .weekly import COPY, WeeklyName, date_of, parse_weekly, weeklies_of
 from .weekly_local import LocalWeeklies
-from .weekly_points import COPY, WeeklyName, date_of, parse_weekly, weeklies_of
 
 
 def judge(

@@ -12,12 +12,12 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     ConfigError,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
     ManifestReference,
     Seal,
     ids_of_seals,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.weekly_points import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.weekly import (
     WeeklyName,
     WeeklyPoint,
     choose_weekly,

@@ -15,12 +15,12 @@ import json
 from dataclasses import dataclass
 from typing import Dict
 
-from .base.state_files import StateFiles
-from .config.schema import Config
-from .filesystem.atomic_write import write_json_atomically
-from .rclone.commands import Rclone
-from .remote_count import CountMismatch, CountProof, prove_count
-from .restore_points import Seal, rfc3339
+from ..base.state_files import StateFiles
+from ..config.schema import Config
+from ..filesystem.atomic_write import write_json_atomically
+from ..rclone.commands import Rclone
+from .count import CountMismatch, CountProof, prove_count
+from .model import Seal, rfc3339
 
 # How it was verified: the objects and bytes of the point were counted in the bucket.
 COUNT = "count"

@@ -13,7 +13,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     ConfigError,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
     ManifestReference,
     Seal,
     choose_point,

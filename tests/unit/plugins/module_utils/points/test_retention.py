@@ -13,7 +13,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Config,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.retention import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.retention import (
     Verdict,
     judge_daily,
     judge_manifests,

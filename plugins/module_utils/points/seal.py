@@ -12,18 +12,18 @@ from __future__ import annotations
 import math
 import os
 
-from .b2.api import B2Client
-from .base.clock import Clock
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.state_files import StateFiles
-from .bucket.upload import UploadPlan, cancel_unfinished
-from .config.schema import Config
-from .filesystem.atomic_write import write_atomically
-from .filesystem.sha256 import sha256_of
-from .point_store import PointStore
-from .rclone.commands import Rclone
-from .restore_points import ManifestReference, Seal, manifest_path, rfc3339, seal_path
+from ..b2.api import B2Client
+from ..base.clock import Clock
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.state_files import StateFiles
+from ..bucket.upload import UploadPlan, cancel_unfinished
+from ..config.schema import Config
+from ..filesystem.atomic_write import write_atomically
+from ..filesystem.sha256 import sha256_of
+from ..rclone.commands import Rclone
+from .model import ManifestReference, Seal, manifest_path, rfc3339, seal_path
+from .store import PointStore
 
 # The HTTP Date header has whole seconds, so B2's clock may be up to one second further.
 DATE_RESOLUTION_SECONDS = 1.0

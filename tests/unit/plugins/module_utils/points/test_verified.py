@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils import verified as module
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_points import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points import verified as module
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
     ManifestReference,
     Seal,
     point_id,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.verified import (
+from ansible_collections.lepotato.backup.plugins.module_utils.points.verified import (
     Verification,
     note_verified,
     read_verified,

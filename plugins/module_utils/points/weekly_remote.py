@@ -10,19 +10,19 @@ import math
 from datetime import date
 from typing import Sequence
 
-from .base.clock import Clock
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.state_files import StateFiles
-from .bucket.layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
-from .config.schema import Config
-from .manifest.carrier import iter_upload_paths
-from .point_store import Store
-from .rclone.commands import Rclone
-from .rclone.name_lists import LIST_NAMES_MAX, iter_parts, write_file_list
-from .restore_points import Seal, rfc3339
+from ..base.clock import Clock
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.state_files import StateFiles
+from ..bucket.layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
+from ..config.schema import Config
+from ..manifest.carrier import iter_upload_paths
+from ..rclone.commands import Rclone
+from ..rclone.name_lists import LIST_NAMES_MAX, iter_parts, write_file_list
+from .model import Seal, rfc3339
 from .seal import DATE_RESOLUTION_SECONDS
-from .weekly_points import COPY, WeeklyName, WeeklyPoint, weeklies_of, weekly_name
+from .store import Store
+from .weekly import COPY, WeeklyName, WeeklyPoint, weeklies_of, weekly_name
 
 
 def make_weekly(

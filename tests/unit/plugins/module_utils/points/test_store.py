@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.point_store import encrypted_bytes
+from ansible_collections.lepotato.backup.plugins.module_utils.points.store import encrypted_bytes
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest.hard_link
     read_link_windows,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.points.weekly_local import (
+    LocalWeeklies,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.weekly_local import LocalWeeklies
 
 NAME = "backup-2026-11-22"
 
