@@ -24,12 +24,12 @@ from .points.model import Seal, point_id
 from .process.guardian import guarded
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock
-from .restore import check_free, check_target, restore_point
+from .restore.check import LiveDifference, compare_live
+from .restore.directory import check_free, check_target, restore_point
+from .restore.in_place import SwapResult, plan_groups, recover_all, swap_in_place
+from .restore.live_paths import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
+from .restore.selection import SYSTEM_TREE, Chooser, Selected, Wish, measure
 from .restore_ask import Asked, ask, bars, expected_seconds, settle_unfinished
-from .restore_check import LiveDifference, compare_live
-from .restore_in_place import SwapResult, plan_groups, recover_all, swap_in_place
-from .restore_live import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
-from .restore_select import SYSTEM_TREE, Chooser, Selected, Wish, measure
 
 # A JSON answer names so many differences and counts the rest.
 DIFFERENCES_TOLD = 1000

@@ -38,7 +38,7 @@ from .record import (
     read_last_record,
     store_record,
 )
-from .restore_in_place import recover_all
+from .restore.in_place import recover_all
 from .staging.area import require_ssd
 
 # A recovery or a restore that ends unfinished uploads holds the lock for a moment: no night is

@@ -16,7 +16,7 @@ from .base.progress import human_bytes
 from .commands_night import prepared_state
 from .config.schema import Config, load_config
 from .process.run_lock import RunLock
-from .replaced import REPLACED, Replaced, ReplacedList, size_bytes
+from .restore.replaced import REPLACED, Replaced, ReplacedList, size_bytes
 from .restore_ask import ask
 
 

@@ -26,7 +26,7 @@ from .commands_replaced import forget, list_replaced
 from .points.model import Seal
 from .points.verified import prove_and_note
 from .process.logs import RunLog, stream_handler
-from .restore import (
+from .restore.directory import (
     WORK_DIRECTORY,
     RestoreResult,
     check_free,
@@ -37,6 +37,8 @@ from .restore import (
     finish_target,
     restore_point,
 )
+from .restore.downloaded import apply_downloaded
+from .restore.selection import Chooser, Selected, measure
 from .restore_ask import (
     Asked,
     ask,
@@ -47,8 +49,6 @@ from .restore_ask import (
     wanted_point,
     wish_of,
 )
-from .restore_downloaded import apply_downloaded
-from .restore_select import Chooser, Selected, measure
 from .second_read import prove_second
 
 

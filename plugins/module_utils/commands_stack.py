@@ -18,7 +18,7 @@ from .docker.compose_up import bring_up
 from .process.logs import RunLog, stream_handler
 from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
-from .restore_in_place import recover_all
+from .restore.in_place import recover_all
 
 
 def start(arguments: argparse.Namespace) -> int:

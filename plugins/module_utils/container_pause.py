@@ -27,7 +27,7 @@ from .docker.stop_start import (
 )
 from .docker.stopped_set import StoppedEntry, StoppedSet
 from .process.signal_shield import shielded
-from .restore_in_place import recover_swap
+from .restore.in_place import recover_swap
 
 
 def plan_stop(

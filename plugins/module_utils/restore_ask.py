@@ -23,8 +23,8 @@ from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
 from .rclone.commands import Rclone
 from .rclone.conf import read_remote, require_section
-from .restore import Download, Watchers, download_version
-from .restore_select import Selected, Wish
+from .restore.directory import Download, Watchers, download_version
+from .restore.selection import Selected, Wish
 from .second import require_second, second_rclone
 from .second_read import download_from_second
 

@@ -21,7 +21,7 @@ from .manifest.model import content_path
 from .points.count import CountProof, counted, newest_seal
 from .rclone.commands import Rclone
 from .rclone.name_lists import raw_path, read_listing, write_file_list
-from .restore import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
+from .restore.directory import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
 from .second import histories
 
 NAMES_TOLD = 5

@@ -31,7 +31,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.capture.run import
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import recover_all
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.in_place import recover_all
 
 MEMORY_EATEN_MAX_MIB = 512
 

@@ -28,12 +28,12 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
 from ansible_collections.lepotato.backup.plugins.module_utils.docker.engine import DockerClient
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import describe_path
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_in_place import (
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.in_place import (
     plan_groups,
     recover_all,
     swap_in_place,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import (
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.live_paths import (
     Stage,
     Unit,
     live_paths,

@@ -12,8 +12,8 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import List, Sequence, Tuple
 
-from .base.errors import BackupError
-from .filesystem.atomic_write import write_json_atomically
+from ..base.errors import BackupError
+from ..filesystem.atomic_write import write_json_atomically
 
 FILE_NAME = "replaced.json"
 FORMAT_VERSION = 1

@@ -16,7 +16,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Source
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_select import (
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.selection import (
     Chooser,
     Wish,
     is_identity,

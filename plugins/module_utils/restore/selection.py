@@ -15,10 +15,10 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Pattern, Sequence, Set, Tuple
 
-from .base.errors import BackupError, ConfigError
-from .config.schema import Source
-from .manifest.file import read_entries
-from .manifest.model import FILE, AnyPath, Entry, Select
+from ..base.errors import BackupError, ConfigError
+from ..config.schema import Source
+from ..manifest.file import read_entries
+from ..manifest.model import FILE, AnyPath, Entry, Select
 
 VOLUMES_TREE = "docker-volumes"
 SYSTEM_TREE = "system-config"

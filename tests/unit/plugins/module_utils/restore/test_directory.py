@@ -14,7 +14,9 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone.commands import Rclone
-from ansible_collections.lepotato.backup.plugins.module_utils.restore import looks_up_versions
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.directory import (
+    looks_up_versions,
+)
 
 
 @pytest.mark.parametrize(

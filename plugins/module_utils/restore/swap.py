@@ -16,13 +16,13 @@ import os
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Optional, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .docker.stopped_set import StoppedEntry
-from .filesystem.atomic_write import sync_directory, write_json_atomically
-from .manifest.metadata import apply_metadata
-from .manifest.model import decode_entry
-from .restore_live import REJECTED_PREFIX, Move, Root
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..docker.stopped_set import StoppedEntry
+from ..filesystem.atomic_write import sync_directory, write_json_atomically
+from ..manifest.metadata import apply_metadata
+from ..manifest.model import decode_entry
+from .live_paths import REJECTED_PREFIX, Move, Root
 
 FILE_NAME = "swap.json"
 FORMAT_VERSION = 1

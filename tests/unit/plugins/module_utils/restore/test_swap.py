@@ -11,14 +11,14 @@ from typing import Dict, List
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.replaced import (
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.live_paths import Move
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.replaced import (
     REPLACED,
     Replaced,
     ReplacedList,
     size_bytes,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import Move
-from ansible_collections.lepotato.backup.plugins.module_utils.swap_state import (
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.swap import (
     FORWARD,
     Swap,
     SwapFile,

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Pattern, Sequence
 
-from .config.schema import Source
-from .manifest.compare import (
+from ..config.schema import Source
+from ..manifest.compare import (
     CHANGED,
     EXTRA,
     MISSING,
@@ -22,11 +22,11 @@ from .manifest.compare import (
     differences,
     entries_below,
 )
-from .manifest.file import read_entries
-from .manifest.model import DIRECTORY, SOCKET, AnyPath, Entry, Select
-from .manifest.walk import describe_path, walk_entries
-from .restore_live import is_ours
-from .restore_select import glob_pattern, live_path, outermost
+from ..manifest.file import read_entries
+from ..manifest.model import DIRECTORY, SOCKET, AnyPath, Entry, Select
+from ..manifest.walk import describe_path, walk_entries
+from .live_paths import is_ours
+from .selection import glob_pattern, live_path, outermost
 
 
 @dataclass(frozen=True)

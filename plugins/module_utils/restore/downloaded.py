@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from typing import Optional, Sequence
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY
-from .config.schema import Source
-from .manifest.apply import apply_manifest
-from .points.model import choose_point
-from .restore import RestoreResult, Watchers, check_sealed, incomplete, seals_in
-from .restore_select import Chooser, Wish, measure
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY
+from ..config.schema import Source
+from ..manifest.apply import apply_manifest
+from ..points.model import choose_point
+from .directory import RestoreResult, Watchers, check_sealed, incomplete, seals_in
+from .selection import Chooser, Wish, measure
 
 
 def apply_downloaded(

@@ -18,21 +18,21 @@ import shutil
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.paths import free_bytes_at, is_below, nearest_existing
-from .base.progress import TransferStats, human_bytes
-from .bucket.layout import POINTS_DIRECTORY
-from .filesystem.atomic_write import write_atomically
-from .filesystem.sha256 import sha256_of
-from .manifest.apply import ApplyProgress, ApplyResult, apply_manifest
-from .manifest.carrier import iter_download_paths
-from .manifest.model import Select
-from .points.model import Seal, choose_point, ids_of_seals, parse_seal, seal_path
-from .points.weekly_find import find_weekly
-from .rclone.commands import Rclone
-from .rclone.name_lists import write_file_list
-from .restore_select import Selected, Wish
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.paths import free_bytes_at, is_below, nearest_existing
+from ..base.progress import TransferStats, human_bytes
+from ..bucket.layout import POINTS_DIRECTORY
+from ..filesystem.atomic_write import write_atomically
+from ..filesystem.sha256 import sha256_of
+from ..manifest.apply import ApplyProgress, ApplyResult, apply_manifest
+from ..manifest.carrier import iter_download_paths
+from ..manifest.model import Select
+from ..points.model import Seal, choose_point, ids_of_seals, parse_seal, seal_path
+from ..points.weekly_find import find_weekly
+from ..rclone.commands import Rclone
+from ..rclone.name_lists import write_file_list
+from .selection import Selected, Wish
 
 # Kept in the target while a restore is under way: what is restored, and how to go on.
 WORK_DIRECTORY = ".lepotato-restore"

@@ -15,14 +15,14 @@ import stat
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
-from .base.errors import BackupError
-from .config.schema import Source
-from .filesystem.mounts import Mount, mount_holding
-from .manifest.file import read_entries
-from .manifest.model import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
-from .manifest.xattrs import read_xattrs
-from .points.model import Seal
-from .restore_select import Wish, live_path, outermost
+from ..base.errors import BackupError
+from ..config.schema import Source
+from ..filesystem.mounts import Mount, mount_holding
+from ..manifest.file import read_entries
+from ..manifest.model import DIRECTORY, FILE, SOCKET, AnyPath, Entry, Select, encode_entry
+from ..manifest.xattrs import read_xattrs
+from ..points.model import Seal
+from .selection import Wish, live_path, outermost
 
 # Names that a restore in place leaves beside live data; the capture leaves them out.
 STAGE_PREFIX = ".lepotato-restore-"

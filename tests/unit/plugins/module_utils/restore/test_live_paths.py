@@ -20,14 +20,14 @@ from ansible_collections.lepotato.backup.plugins.module_utils.points.model impor
     ManifestReference,
     Seal,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_live import (
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.live_paths import (
     Stage,
     is_ours,
     live_paths,
     make_moves,
     plan_stages,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.restore_select import Chooser, Wish
+from ansible_collections.lepotato.backup.plugins.module_utils.restore.selection import Chooser, Wish
 
 SEAL = Seal(
     id="20261122T020000Z",

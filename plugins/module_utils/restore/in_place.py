@@ -17,15 +17,15 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .capture.cold_snapshot import drop_leftovers
-from .capture.plan import PlannedGroup, make_plan
-from .config.schema import Config
-from .docker.container import read_containers
-from .docker.engine import DockerClient, NoSuchContainer
-from .docker.stop_choice import own_container_id, touches
-from .docker.stop_start import (
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..capture.cold_snapshot import drop_leftovers
+from ..capture.plan import PlannedGroup, make_plan
+from ..config.schema import Config
+from ..docker.container import read_containers
+from ..docker.engine import DockerClient, NoSuchContainer
+from ..docker.stop_choice import own_container_id, touches
+from ..docker.stop_start import (
     Outcome,
     RecoverResult,
     StopProgress,
@@ -33,11 +33,11 @@ from .docker.stop_start import (
     start_in_order,
     stop_in_order,
 )
-from .docker.stopped_set import StoppedEntry, StoppedSet, boot_id
-from .process.signal_shield import Shield, shielded
+from ..docker.stopped_set import StoppedEntry, StoppedSet, boot_id
+from ..process.signal_shield import Shield, shielded
+from .live_paths import Move, Root
 from .replaced import REJECTED, REPLACED, Replaced, ReplacedList
-from .restore_live import Move, Root
-from .swap_state import (
+from .swap import (
     BACK,
     FORWARD,
     REJECTING,
