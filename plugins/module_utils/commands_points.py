@@ -37,7 +37,7 @@ from .process.run_lock import RunLock
 from .process.runner import SubprocessRunner
 from .rclone.conf import read_remote
 from .restore_ask import SECOND, open_asked
-from .second_prune import prune_second_now
+from .second.prune import prune_second_now
 
 # Where a point lies, in JSON; the third place is restore_ask.SECOND.
 BUCKET = "b2"

@@ -49,7 +49,7 @@ from .restore_ask import (
     wanted_point,
     wish_of,
 )
-from .second_read import prove_second
+from .second.read import prove_second
 
 
 def restore(arguments: argparse.Namespace) -> int:

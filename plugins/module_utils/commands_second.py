@@ -16,7 +16,7 @@ from .points.model import Seal
 from .points.read import Points, read_points
 from .process.runner import SubprocessRunner
 from .restore_ask import SECOND, Asked
-from .second import require_second, second_rclone
+from .second.store import require_second, second_rclone
 
 Tell = Callable[[Seal], Dict[str, Any]]
 

@@ -58,7 +58,7 @@ from .rclone.commands import Rclone
 from .rclone.conf import read_remote
 from .rclone.remote_proof import AuthProof, prove_auth
 from .record import RunRecord, Stopwatch
-from .second_night import SecondNight
+from .second.nightly_copy import SecondNight
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.
 NAMES_TIMEOUT_SECONDS = 120.0

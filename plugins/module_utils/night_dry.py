@@ -20,7 +20,7 @@ from .points.model import ids_of_seals, seal_path
 from .points.prune import judge
 from .points.weekly import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
 from .points.weekly_local import LocalWeeklies
-from .second import require_second
+from .second.store import require_second
 
 
 def tell_rest(

@@ -25,8 +25,8 @@ from .rclone.commands import Rclone
 from .rclone.conf import read_remote, require_section
 from .restore.directory import Download, Watchers, download_version
 from .restore.selection import Selected, Wish
-from .second import require_second, second_rclone
-from .second_read import download_from_second
+from .second.read import download_from_second
+from .second.store import require_second, second_rclone
 
 # What --from takes beside b2.
 SECOND = "second"

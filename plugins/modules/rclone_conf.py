@@ -161,7 +161,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.rclone.remote_proo
     failure_facts,
     prove_auth,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.second_conf import (
+from ansible_collections.lepotato.backup.plugins.module_utils.second.conf import (
     second_warnings,
     settled_content,
 )

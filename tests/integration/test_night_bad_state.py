@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.state_files import StateFiles
-from ansible_collections.lepotato.backup.plugins.module_utils.second_night import last_point
+from ansible_collections.lepotato.backup.plugins.module_utils.second.nightly_copy import last_point
 
 from .container_lab import Lab, needed_image
 from .night_host import BUCKET, NightHost, differences

@@ -14,15 +14,15 @@ import tempfile
 import time
 from typing import List
 
-from .base.errors import BackupError
-from .bucket.layout import Amount
-from .manifest.carrier import NameSet, iter_travelling
-from .manifest.model import content_path
-from .points.count import CountProof, counted, newest_seal
-from .rclone.commands import Rclone
-from .rclone.name_lists import raw_path, read_listing, write_file_list
-from .restore.directory import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
-from .second import histories
+from ..base.errors import BackupError
+from ..bucket.layout import Amount
+from ..manifest.carrier import NameSet, iter_travelling
+from ..manifest.model import content_path
+from ..points.count import CountProof, counted, newest_seal
+from ..rclone.commands import Rclone
+from ..rclone.name_lists import raw_path, read_listing, write_file_list
+from ..restore.directory import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
+from .store import histories
 
 NAMES_TOLD = 5
 

@@ -17,21 +17,21 @@ import tempfile
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.progress import TransferStats
-from .base.state_files import StateFiles
-from .bucket.difference import iter_bucket_changes
-from .bucket.layout import DAILY_DIRECTORY, Amount
-from .manifest.carrier import DELETE, NameSet, iter_travelling
-from .manifest.file import check_manifest
-from .manifest.model import ManifestError, content_path, merged
-from .points.model import Seal, manifest_path
-from .rclone.log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
-from .rclone.move_to_history import AsideRclone, OnProgress, Traits
-from .rclone.name_lists import iter_parts, read_listing, write_file_list
-from .restore.directory import fetch_manifest
-from .second import History
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.progress import TransferStats
+from ..base.state_files import StateFiles
+from ..bucket.difference import iter_bucket_changes
+from ..bucket.layout import DAILY_DIRECTORY, Amount
+from ..manifest.carrier import DELETE, NameSet, iter_travelling
+from ..manifest.file import check_manifest
+from ..manifest.model import ManifestError, content_path, merged
+from ..points.model import Seal, manifest_path
+from ..rclone.log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
+from ..rclone.move_to_history import AsideRclone, OnProgress, Traits
+from ..rclone.name_lists import iter_parts, read_listing, write_file_list
+from ..restore.directory import fetch_manifest
+from .store import History
 
 # The second attempt compares all that is there.
 ATTEMPTS = 2

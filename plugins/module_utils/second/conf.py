@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import List, Optional
 
-from .base.errors import BackupError
-from .config.schema import Rclone as RcloneConfig
-from .config.schema import Second
-from .process.runner import Runner
-from .rclone.conf import Sections, parse_sections
-from .rclone.move_to_history import AsideRclone
-from .second_disk import require_disk
+from ..base.errors import BackupError
+from ..config.schema import Rclone as RcloneConfig
+from ..config.schema import Second
+from ..process.runner import Runner
+from ..rclone.conf import Sections, parse_sections
+from ..rclone.move_to_history import AsideRclone
+from .disk import require_disk
 
 # Somebody waits for the answer, and a server that is off gives none.
 TIMEOUT_SECONDS = 30.0

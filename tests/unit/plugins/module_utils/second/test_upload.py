@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.second_upload import Difference
+from ansible_collections.lepotato.backup.plugins.module_utils.second.upload import Difference
 
 SECOND_NS = 10**9
 

@@ -9,11 +9,11 @@ import contextlib
 from datetime import date
 from typing import Iterator, List, Sequence
 
-from .base.journal import Journal
-from .base.state_files import StateFiles
-from .config.schema import Config
-from .points.prune import prune
-from .points.retention import (
+from ..base.journal import Journal
+from ..base.state_files import StateFiles
+from ..config.schema import Config
+from ..points.prune import prune
+from ..points.retention import (
     DAILY,
     WEEKLY,
     Verdict,
@@ -21,10 +21,11 @@ from .points.retention import (
     judge_remote,
     manifests_in_use,
 )
-from .points.weekly_local import LocalWeeklies
-from .process.runner import Runner
-from .rclone.move_to_history import AsideRclone
-from .second import (
+from ..points.weekly_local import LocalWeeklies
+from ..process.runner import Runner
+from ..rclone.move_to_history import AsideRclone
+from .read import prove_second
+from .store import (
     Inventory,
     SecondStore,
     require_second,
@@ -32,7 +33,6 @@ from .second import (
     take_inventory,
     writable_second,
 )
-from .second_read import prove_second
 
 
 def judge_second(

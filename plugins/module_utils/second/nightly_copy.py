@@ -15,24 +15,24 @@ import shutil
 from datetime import date
 from typing import Any, Callable, Dict, List, Optional
 
-from .base.clock import Clock
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.paths import free_bytes_at
-from .base.progress import ProgressBar, human_bytes
-from .base.state_files import StateFiles
-from .config.schema import Config
-from .filesystem.atomic_write import write_json_atomically
-from .points.count import newest_of
-from .points.model import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
-from .points.weekly import REFERENCE, is_weekly_due, weeklies_of
-from .points.weekly_remote import make_weekly
-from .process.runner import Runner
-from .rclone.log import RcloneNoSpace
-from .rclone.move_to_history import AsideRclone, Traits
-from .second import Inventory, OnMessage, SecondStore, sync_disk, take_inventory, writable_second
-from .second_prune import judge_second, prune_second
-from .second_upload import SecondUploader, known_manifests
+from ..base.clock import Clock
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.paths import free_bytes_at
+from ..base.progress import ProgressBar, human_bytes
+from ..base.state_files import StateFiles
+from ..config.schema import Config
+from ..filesystem.atomic_write import write_json_atomically
+from ..points.count import newest_of
+from ..points.model import Seal, epoch_of_point, ids_of_seals, rfc3339, seal_path
+from ..points.weekly import REFERENCE, is_weekly_due, weeklies_of
+from ..points.weekly_remote import make_weekly
+from ..process.runner import Runner
+from ..rclone.log import RcloneNoSpace
+from ..rclone.move_to_history import AsideRclone, Traits
+from .prune import judge_second, prune_second
+from .store import Inventory, OnMessage, SecondStore, sync_disk, take_inventory, writable_second
+from .upload import SecondUploader, known_manifests
 
 MakeProgress = Optional[Callable[[str], ProgressBar]]
 

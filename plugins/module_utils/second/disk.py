@@ -12,9 +12,9 @@ import os
 import tempfile
 from typing import Iterator
 
-from .base.errors import BackupError
-from .filesystem.mounts import MOUNTINFO_PATH, Mount, mount_holding, probe_io, read_mounts
-from .staging.area import VOLATILE_FILE_SYSTEMS
+from ..base.errors import BackupError
+from ..filesystem.mounts import MOUNTINFO_PATH, Mount, mount_holding, probe_io, read_mounts
+from ..staging.area import VOLATILE_FILE_SYSTEMS
 
 _CASE_PREFIX = ".lepotato-backup-case-"
 

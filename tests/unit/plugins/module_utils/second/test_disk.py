@@ -9,7 +9,7 @@ from typing import Type
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.second_disk import (
+from ansible_collections.lepotato.backup.plugins.module_utils.second.disk import (
     DiskMissing,
     held_disk,
     require_disk,

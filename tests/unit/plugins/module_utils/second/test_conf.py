@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import ConfigError
-from ansible_collections.lepotato.backup.plugins.module_utils.second_conf import settled_content
+from ansible_collections.lepotato.backup.plugins.module_utils.second.conf import settled_content
 
 
 def token(name: str, hour: int) -> str:
