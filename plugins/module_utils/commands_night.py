@@ -19,7 +19,7 @@ from .base.progress import ProgressBar, human_bytes, human_seconds
 from .base.state_files import StateFiles
 from .capture.plan import make_plan
 from .config.schema import Config, load_config
-from .cost_state import read_cost
+from .cost.ledger import read_cost
 from .docker.engine import DockerClient
 from .docker.stop_start import RecoverResult
 from .filesystem.mounts import read_mounts

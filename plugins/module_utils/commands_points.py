@@ -22,7 +22,7 @@ from .commands_night import prepared_state
 from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
 from .config.schema import DAYS_PER_WEEK, Config
-from .cost import month_usd
+from .cost.prices import month_usd
 from .points.model import Seal, epoch_of_point, rfc3339
 from .points.prune import judge, judge_leftovers
 from .points.prune import prune as prune_points

@@ -13,12 +13,12 @@ from .b2.call_classes import CallCounter
 from .base.journal import Journal
 from .base.progress import human_bytes
 from .config.schema import Cost
-from .cost_state import CostState, over_limit, read_cost, write_cost
+from .cost.ledger import CostState, over_limit, read_cost, write_cost
+from .cost.stored_bytes import count_stored
 from .points.model import Seal
 from .points.store import encrypted_amount, encrypted_bytes
 from .rclone.commands import Rclone
 from .rclone.conf import RemoteConf
-from .stored_bytes import count_stored
 
 
 class NightCost:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable
 
-from .b2.call_classes import Calls
-from .config.schema import Cost
+from ..b2.call_classes import Calls
+from ..config.schema import Cost
 
 # B2 bills decimal units.
 GIGABYTE_BYTES = 10**9

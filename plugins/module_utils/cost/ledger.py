@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, Optional
 
-from .b2.call_classes import Calls
-from .config.schema import Cost
-from .cost import Monthly, calls_usd, storage_usd
-from .filesystem.atomic_write import write_json_atomically
-from .points.model import rfc3339
+from ..b2.call_classes import Calls
+from ..config.schema import Cost
+from ..filesystem.atomic_write import write_json_atomically
+from ..points.model import rfc3339
+from .prices import Monthly, calls_usd, storage_usd
 from .stored_bytes import Stored
 
 MONTH_DAYS = 30

@@ -10,21 +10,21 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.b2.call_classes import Calls
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import Cost
-from ansible_collections.lepotato.backup.plugins.module_utils.cost import (
-    Monthly,
-    calls_usd,
-    storage_usd,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.cost_state import (
+from ansible_collections.lepotato.backup.plugins.module_utils.cost.ledger import (
     CostState,
     read_cost,
     write_cost,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.cost.prices import (
+    Monthly,
+    calls_usd,
+    storage_usd,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.cost.stored_bytes import Stored
 from ansible_collections.lepotato.backup.plugins.module_utils.night_cost import (
     cost_lines,
     cost_told,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.stored_bytes import Stored
 
 DAY_SECONDS = 86400.0
 NOW = 1_800_000_000.0

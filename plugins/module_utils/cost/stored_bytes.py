@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable
 
-from .b2.api import B2Client, FileVersion
-from .bucket.layout import WEEKLY_DIRECTORY
-from .rclone.commands import Rclone
-from .rclone.conf import RemoteConf
+from ..b2.api import B2Client, FileVersion
+from ..bucket.layout import WEEKLY_DIRECTORY
+from ..rclone.commands import Rclone
+from ..rclone.conf import RemoteConf
 
 _UPLOAD = "upload"
 _HIDE = "hide"

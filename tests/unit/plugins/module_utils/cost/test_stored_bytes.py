@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.lepotato.backup.plugins.module_utils.b2.api import FileVersion
-from ansible_collections.lepotato.backup.plugins.module_utils.stored_bytes import (
+from ansible_collections.lepotato.backup.plugins.module_utils.cost.stored_bytes import (
     Stored,
     sum_versions,
 )
