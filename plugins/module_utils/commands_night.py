@@ -23,14 +23,9 @@ from .cost.ledger import read_cost
 from .docker.engine import DockerClient
 from .docker.stop_start import RecoverResult
 from .filesystem.mounts import read_mounts
-from .night import Night, NightOptions
-from .night_cost import cost_lines, cost_told
-from .process.guardian import guarded
-from .process.logs import RunLog, file_handler, stream_handler, syslog_handler
-from .process.run_lock import RunLock
-from .process.runner import SubprocessRunner
-from .process.signal_shield import shielded
-from .record import (
+from .night.cost import cost_lines, cost_told
+from .night.run import Night, NightOptions
+from .night.run_record import (
     RunRecord,
     Stopwatch,
     begin_record,
@@ -38,6 +33,11 @@ from .record import (
     read_last_record,
     store_record,
 )
+from .process.guardian import guarded
+from .process.logs import RunLog, file_handler, stream_handler, syslog_handler
+from .process.run_lock import RunLock
+from .process.runner import SubprocessRunner
+from .process.signal_shield import shielded
 from .restore.in_place import recover_all
 from .staging.area import require_ssd
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.night import Night, NightOptions
+from ansible_collections.lepotato.backup.plugins.module_utils.night.run import Night, NightOptions
+from ansible_collections.lepotato.backup.plugins.module_utils.night.run_record import RunRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.points import weekly_remote
 from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
-from ansible_collections.lepotato.backup.plugins.module_utils.record import RunRecord
 
 from .night_host import BUCKET, NightHost, differences, rclone_binary
 

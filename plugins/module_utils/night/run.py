@@ -16,31 +16,36 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional
 from urllib.parse import urlsplit
 
-from .base.clock import Clock
-from .base.errors import BackupError
-from .base.progress import ProgressBar, human_bytes
-from .base.state_files import StateFiles
-from .bucket.known_state import BucketState
-from .bucket.upload import Uploader, cancel_unfinished, check_count, plan_upload
-from .capture.copy import give_back_partial
-from .capture.rsync import RsyncStats
-from .capture.run import run_capture
-from .config.schema import Config
-from .filesystem.atomic_write import write_atomically
-from .manifest.carrier import plan_carriers
-from .manifest.hard_links import link_window, read_link_windows
-from .manifest.walk import write_manifest
-from .names import wait_for_names
-from .night_cost import NightCost
-from .night_dry import tell_rest
-from .points.count import newest_seal
-from .points.model import Seal, ids_of_seals, parse_seal, seal_path
-from .points.prune import judge, judge_leftovers, prune
-from .points.seal import seal_night
-from .points.store import PointStore
-from .points.weekly import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name
-from .points.weekly_local import LocalWeeklies
-from .points.weekly_remote import make_weekly
+from ..base.clock import Clock
+from ..base.errors import BackupError
+from ..base.progress import ProgressBar, human_bytes
+from ..base.state_files import StateFiles
+from ..bucket.known_state import BucketState
+from ..bucket.upload import Uploader, cancel_unfinished, check_count, plan_upload
+from ..capture.copy import give_back_partial
+from ..capture.rsync import RsyncStats
+from ..capture.run import run_capture
+from ..config.schema import Config
+from ..filesystem.atomic_write import write_atomically
+from ..manifest.carrier import plan_carriers
+from ..manifest.hard_links import link_window, read_link_windows
+from ..manifest.walk import write_manifest
+from ..points.count import newest_seal
+from ..points.model import Seal, ids_of_seals, parse_seal, seal_path
+from ..points.prune import judge, judge_leftovers, prune
+from ..points.seal import seal_night
+from ..points.store import PointStore
+from ..points.weekly import COPY, date_of, is_weekly_due, local_date, weeklies_of, weekly_name
+from ..points.weekly_local import LocalWeeklies
+from ..points.weekly_remote import make_weekly
+from ..process.logs import RunLog
+from ..process.runner import Runner
+from ..rclone.commands import Rclone
+from ..rclone.conf import read_remote
+from ..rclone.remote_proof import AuthProof, prove_auth
+from ..second.nightly_copy import SecondNight
+from .cost import NightCost
+from .dry_run import tell_rest
 from .preflight import (
     TreeSize,
     check_clock,
@@ -52,13 +57,8 @@ from .preflight import (
     measure_tree,
     sizes_told,
 )
-from .process.logs import RunLog
-from .process.runner import Runner
-from .rclone.commands import Rclone
-from .rclone.conf import read_remote
-from .rclone.remote_proof import AuthProof, prove_auth
-from .record import RunRecord, Stopwatch
-from .second.nightly_copy import SecondNight
+from .run_record import RunRecord, Stopwatch
+from .wait_for_dns import wait_for_names
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.
 NAMES_TIMEOUT_SECONDS = 120.0

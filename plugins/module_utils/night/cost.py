@@ -8,17 +8,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List
 
-from .b2.api import B2Client
-from .b2.call_classes import CallCounter
-from .base.journal import Journal
-from .base.progress import human_bytes
-from .config.schema import Cost
-from .cost.ledger import CostState, over_limit, read_cost, write_cost
-from .cost.stored_bytes import count_stored
-from .points.model import Seal
-from .points.store import encrypted_amount, encrypted_bytes
-from .rclone.commands import Rclone
-from .rclone.conf import RemoteConf
+from ..b2.api import B2Client
+from ..b2.call_classes import CallCounter
+from ..base.journal import Journal
+from ..base.progress import human_bytes
+from ..config.schema import Cost
+from ..cost.ledger import CostState, over_limit, read_cost, write_cost
+from ..cost.stored_bytes import count_stored
+from ..points.model import Seal
+from ..points.store import encrypted_amount, encrypted_bytes
+from ..rclone.commands import Rclone
+from ..rclone.conf import RemoteConf
 
 
 class NightCost:

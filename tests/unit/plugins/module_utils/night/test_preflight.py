@@ -16,12 +16,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Source,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
-    ManifestReference,
-    Seal,
-    epoch_of_point,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
+from ansible_collections.lepotato.backup.plugins.module_utils.night.preflight import (
     CLOCK_SKEW_MAX_SECONDS,
     TreeSize,
     check_clock,
@@ -30,6 +25,11 @@ from ansible_collections.lepotato.backup.plugins.module_utils.preflight import (
     check_space,
     check_ssd,
     present_paths,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
+    ManifestReference,
+    Seal,
+    epoch_of_point,
 )
 
 MIB = 1024**2

@@ -14,7 +14,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     ConfigError,
     Interrupted,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.record import (
+from ansible_collections.lepotato.backup.plugins.module_utils.night.run_record import (
     RECORDS_KEPT,
     RunRecord,
     Stopwatch,

@@ -16,9 +16,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional
 
-from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, Interrupted
-from .filesystem.atomic_write import write_json_atomically
-from .points.model import epoch_of_point, point_id, rfc3339
+from ..base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, Interrupted
+from ..filesystem.atomic_write import write_json_atomically
+from ..points.model import epoch_of_point, point_id, rfc3339
 
 RUNS_DIRECTORY = "runs"
 LAST_RUN_NAME = "last_run.json"

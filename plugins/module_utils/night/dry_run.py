@@ -9,18 +9,18 @@ import posixpath
 from datetime import date
 from typing import Optional, Sequence
 
-from .base.errors import BackupError
-from .base.journal import Journal
-from .base.progress import human_bytes
-from .bucket.known_state import Held
-from .bucket.upload import reconcile_reason
-from .capture.rsync import RsyncStats
-from .config.schema import Config
-from .points.model import ids_of_seals, seal_path
-from .points.prune import judge
-from .points.weekly import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
-from .points.weekly_local import LocalWeeklies
-from .second.store import require_second
+from ..base.errors import BackupError
+from ..base.journal import Journal
+from ..base.progress import human_bytes
+from ..bucket.known_state import Held
+from ..bucket.upload import reconcile_reason
+from ..capture.rsync import RsyncStats
+from ..config.schema import Config
+from ..points.model import ids_of_seals, seal_path
+from ..points.prune import judge
+from ..points.weekly import WeeklyName, date_of, is_weekly_due, weeklies_of, weekly_name
+from ..points.weekly_local import LocalWeeklies
+from ..second.store import require_second
 
 
 def tell_rest(

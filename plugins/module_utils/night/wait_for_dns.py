@@ -13,8 +13,8 @@ import socket
 import time
 from typing import Callable
 
-from .base.errors import BackupError
-from .base.journal import Journal
+from ..base.errors import BackupError
+from ..base.journal import Journal
 
 POLL_SECONDS = 1.0
 

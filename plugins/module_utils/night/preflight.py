@@ -13,18 +13,18 @@ import os
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional
 
-from .base.errors import BackupError
-from .base.progress import human_bytes
-from .bucket.layout import Amount
-from .capture.copy import copy_source, give_back_partial
-from .config.schema import Config, Guards, Source
-from .filesystem.disk_usage import used_bytes
-from .filesystem.mounts import probe_io, read_mounts
-from .points.model import Seal, epoch_of_point
-from .process.runner import Runner
-from .staging.area import file_system_space
-from .staging.disk_guard import DiskGuard, places_of
-from .staging.image_plan import MODE_IMAGE
+from ..base.errors import BackupError
+from ..base.progress import human_bytes
+from ..bucket.layout import Amount
+from ..capture.copy import copy_source, give_back_partial
+from ..config.schema import Config, Guards, Source
+from ..filesystem.disk_usage import used_bytes
+from ..filesystem.mounts import probe_io, read_mounts
+from ..points.model import Seal, epoch_of_point
+from ..process.runner import Runner
+from ..staging.area import file_system_space
+from ..staging.disk_guard import DiskGuard, places_of
+from ..staging.image_plan import MODE_IMAGE
 
 # A few files fewer in a small tree is a person tidying up, not a disk that is gone.
 SHRINK_FLOOR_FILES = 50

@@ -11,7 +11,9 @@ from typing import List
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
-from ansible_collections.lepotato.backup.plugins.module_utils.names import wait_for_names
+from ansible_collections.lepotato.backup.plugins.module_utils.night.wait_for_dns import (
+    wait_for_names,
+)
 
 
 class Told:
