@@ -24,6 +24,7 @@ from .base.errors import BackupError
 from .filesystem.atomic_write import sync_directory, write_atomically
 
 PACKAGE_DIRECTORY = "module_utils"
+ENTRY_MODULE = "cli.main"
 CURRENT_LINK = "current"
 RELEASES_DIRECTORY = "releases"
 
@@ -32,9 +33,9 @@ DIGEST_CHARS = 16
 
 # Python runs a directory that holds a __main__.py and puts that directory on sys.path.
 MAIN_PROGRAM = b"""\
-from module_utils import cli
+from module_utils.cli.main import main
 
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 
 

@@ -115,11 +115,13 @@ from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 
-# The command line pulls the whole program into what Ansible sends to the host.
-from ansible_collections.lepotato.backup.plugins.module_utils import cli
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
+
+# The command line pulls the whole program into what Ansible sends to the host.
+from ansible_collections.lepotato.backup.plugins.module_utils.cli import main as cli
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
 from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
+    ENTRY_MODULE,
     current_digest,
     install_release,
     package_sources,
@@ -179,7 +181,7 @@ def install(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     config_file = {"path": params["config_path"], "mode": CONFIG_MODE, "content": config_text}
     before_program = changes_needed(wanted_from_options([*params["directories"], config_file]))
     entry_points = changes_needed(wanted_from_options(params["files"]))
-    files = release_files(package_sources(cli.__name__.rpartition(".")[0]))
+    files = release_files(package_sources(cli.__name__.rpartition(f".{ENTRY_MODULE}")[0]))
     digest, previous = release_digest(files), current_digest(root)
     whole = release_is_whole(root, digest, files)
     removed: List[str] = []

@@ -129,7 +129,7 @@ class NightHost:
         return [
             sys.executable,
             "-c",
-            f"import sys; from {MODULE_UTILS}.cli import main; sys.exit(main(sys.argv[1:]))",
+            f"import sys; from {MODULE_UTILS}.cli.main import main; sys.exit(main(sys.argv[1:]))",
             "--config",
             str(self.config_path),
             *arguments,

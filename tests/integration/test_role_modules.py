@@ -200,8 +200,8 @@ def test_the_installed_program_is_the_one_that_was_sent_and_runs(
 ) -> None:
     release = site / "lib" / "releases" / _task(run, "program: installed").result["release"]
     assert (site / "lib" / "current").resolve() == release
-    source = CHECKOUT / "plugins" / "module_utils" / "cli.py"
-    assert (release / "module_utils" / "cli.py").read_bytes() == source.read_bytes()
+    source = CHECKOUT / "plugins" / "module_utils" / "cli" / "main.py"
+    assert (release / "module_utils" / "cli" / "main.py").read_bytes() == source.read_bytes()
     ended = subprocess.run(
         [site / "lepotato-backup", "--config", site / "etc" / "config.json", "check-config"],
         capture_output=True,

@@ -28,7 +28,7 @@ PACKAGE = errors.__name__.rpartition(".")[0]
 
 def _program(answer: str) -> dict[str, bytes]:
     cli = f"import sys\ndef main():\n    print({answer!r}, *sys.argv[1:])\n    return 3\n"
-    return release_files({"__init__.py": b"", "cli.py": cli.encode()})
+    return release_files({"__init__.py": b"", "cli/__init__.py": b"", "cli/main.py": cli.encode()})
 
 
 def _install(root: Path, files: dict[str, bytes]) -> str:
@@ -99,7 +99,7 @@ def test_a_new_release_leaves_the_old_one_whole_for_a_run_under_way(tmp_path: Pa
 def test_a_damaged_release_is_noticed_and_mended(tmp_path: Path) -> None:
     files = _program("first")
     digest = _install(tmp_path, files)
-    damaged = tmp_path / "releases" / digest / "module_utils" / "cli.py"
+    damaged = tmp_path / "releases" / digest / "module_utils" / "cli" / "main.py"
     damaged.write_text("")
     assert not release_is_whole(str(tmp_path), digest, files)
     damaged.unlink()

@@ -15,18 +15,13 @@ import tempfile
 import time
 from typing import Any, Dict, Iterator
 
-from .answers import answer, say
-from .base.errors import EXIT_OK, EXIT_WARNINGS, ConfigError
-from .base.paths import free_bytes_at, is_below
-from .base.progress import ProgressBar, human_bytes, human_seconds
-from .commands_in_place import compare, in_place
-from .commands_night import prepared_state
-from .commands_points import snapshots
-from .commands_replaced import forget, list_replaced
-from .points.model import Seal
-from .points.verified import prove_and_note
-from .process.logs import RunLog, stream_handler
-from .restore.directory import (
+from ..base.errors import EXIT_OK, EXIT_WARNINGS, ConfigError
+from ..base.paths import free_bytes_at, is_below
+from ..base.progress import ProgressBar, human_bytes, human_seconds
+from ..points.model import Seal
+from ..points.verified import prove_and_note
+from ..process.logs import RunLog, stream_handler
+from ..restore.directory import (
     WORK_DIRECTORY,
     RestoreResult,
     check_free,
@@ -37,9 +32,15 @@ from .restore.directory import (
     finish_target,
     restore_point,
 )
-from .restore.downloaded import apply_downloaded
-from .restore.selection import Chooser, Selected, measure
-from .restore_ask import (
+from ..restore.downloaded import apply_downloaded
+from ..restore.selection import Chooser, Selected, measure
+from ..second.read import prove_second
+from .commands_in_place import compare, in_place
+from .commands_night import prepared_state
+from .commands_points import snapshots
+from .commands_replaced import forget, list_replaced
+from .output import answer, say
+from .restore_options import (
     Asked,
     ask,
     bars,
@@ -49,7 +50,6 @@ from .restore_ask import (
     wanted_point,
     wish_of,
 )
-from .second.read import prove_second
 
 
 def restore(arguments: argparse.Namespace) -> int:

@@ -12,12 +12,12 @@ import argparse
 import sys
 from typing import Any, Callable, Optional, Sequence
 
+from ..base.errors import EXIT_FAILED, BackupError, Interrupted
+from ..config.schema import CONFIG_PATH
+from ..process.guardian import called_as
+from ..process.signals import signals_raise
 from . import commands_night, commands_points, commands_restore, commands_stack
-from .base.errors import EXIT_FAILED, BackupError, Interrupted
-from .config.schema import CONFIG_PATH
-from .process.guardian import called_as
-from .process.signals import signals_raise
-from .restore_ask import SECOND
+from .restore_options import SECOND
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -14,30 +14,30 @@ import time
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Dict, List, Sequence
 
-from .answers import answer, say
-from .base.errors import EXIT_OK, EXIT_WARNINGS, BackupError
-from .base.progress import human_bytes
-from .base.state_files import StateFiles
+from ..base.errors import EXIT_OK, EXIT_WARNINGS, BackupError
+from ..base.progress import human_bytes
+from ..base.state_files import StateFiles
+from ..config.schema import DAYS_PER_WEEK, Config
+from ..cost.prices import month_usd
+from ..points.model import Seal, epoch_of_point, rfc3339
+from ..points.prune import judge, judge_leftovers
+from ..points.prune import prune as prune_points
+from ..points.read import Points, read_points
+from ..points.retention import LOCAL, Verdict
+from ..points.store import PointStore, encrypted_amount
+from ..points.verified import Verification, prove_and_note, read_verified, verified_of
+from ..points.weekly import COPY, WeeklyPoint, date_of, local_date
+from ..points.weekly_local import LocalWeeklies
+from ..process.logs import RunLog, stream_handler
+from ..process.run_lock import RunLock
+from ..process.runner import SubprocessRunner
+from ..rclone.conf import read_remote
+from ..second.prune import prune_second_now
 from .commands_night import prepared_state
 from .commands_replaced import say_replaced
 from .commands_second import points_on_second, say_second, second_told
-from .config.schema import DAYS_PER_WEEK, Config
-from .cost.prices import month_usd
-from .points.model import Seal, epoch_of_point, rfc3339
-from .points.prune import judge, judge_leftovers
-from .points.prune import prune as prune_points
-from .points.read import Points, read_points
-from .points.retention import LOCAL, Verdict
-from .points.store import PointStore, encrypted_amount
-from .points.verified import Verification, prove_and_note, read_verified, verified_of
-from .points.weekly import COPY, WeeklyPoint, date_of, local_date
-from .points.weekly_local import LocalWeeklies
-from .process.logs import RunLog, stream_handler
-from .process.run_lock import RunLock
-from .process.runner import SubprocessRunner
-from .rclone.conf import read_remote
-from .restore_ask import SECOND, open_asked
-from .second.prune import prune_second_now
+from .output import answer, say
+from .restore_options import SECOND, open_asked
 
 # Where a point lies, in JSON; the third place is restore_ask.SECOND.
 BUCKET = "b2"

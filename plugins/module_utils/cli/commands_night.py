@@ -13,19 +13,18 @@ import sys
 import time
 from typing import List, Optional
 
-from .answers import answer, say
-from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
-from .base.progress import ProgressBar, human_bytes, human_seconds
-from .base.state_files import StateFiles
-from .capture.plan import make_plan
-from .config.schema import Config, load_config
-from .cost.ledger import read_cost
-from .docker.engine import DockerClient
-from .docker.stop_start import RecoverResult
-from .filesystem.mounts import read_mounts
-from .night.cost import cost_lines, cost_told
-from .night.run import Night, NightOptions
-from .night.run_record import (
+from ..base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
+from ..base.progress import ProgressBar, human_bytes, human_seconds
+from ..base.state_files import StateFiles
+from ..capture.plan import make_plan
+from ..config.schema import Config, load_config
+from ..cost.ledger import read_cost
+from ..docker.engine import DockerClient
+from ..docker.stop_start import RecoverResult
+from ..filesystem.mounts import read_mounts
+from ..night.cost import cost_lines, cost_told
+from ..night.run import Night, NightOptions
+from ..night.run_record import (
     RunRecord,
     Stopwatch,
     begin_record,
@@ -33,13 +32,14 @@ from .night.run_record import (
     read_last_record,
     store_record,
 )
-from .process.guardian import guarded
-from .process.logs import RunLog, file_handler, stream_handler, syslog_handler
-from .process.run_lock import RunLock
-from .process.runner import SubprocessRunner
-from .process.signal_shield import shielded
-from .restore.in_place import recover_all
-from .staging.area import require_ssd
+from ..process.guardian import guarded
+from ..process.logs import RunLog, file_handler, stream_handler, syslog_handler
+from ..process.run_lock import RunLock
+from ..process.runner import SubprocessRunner
+from ..process.signal_shield import shielded
+from ..restore.in_place import recover_all
+from ..staging.area import require_ssd
+from .output import answer, say
 
 # A recovery or a restore that ends unfinished uploads holds the lock for a moment: no night is
 # lost for that.

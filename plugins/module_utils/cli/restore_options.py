@@ -11,22 +11,22 @@ import sys
 from dataclasses import dataclass
 from typing import Iterator, Tuple
 
-from .b2.errors import B2Denied
-from .base.errors import BackupError, ConfigError, LockHeld
-from .base.journal import Journal
-from .base.progress import ProgressBar, human_bytes
-from .bucket.upload import cancel_unfinished
+from ..b2.errors import B2Denied
+from ..base.errors import BackupError, ConfigError, LockHeld
+from ..base.journal import Journal
+from ..base.progress import ProgressBar, human_bytes
+from ..bucket.upload import cancel_unfinished
+from ..config.schema import Config, Second, Source, load_config, parse_config
+from ..manifest.apply import ApplyProgress
+from ..process.run_lock import RunLock
+from ..process.runner import SubprocessRunner
+from ..rclone.commands import Rclone
+from ..rclone.conf import read_remote, require_section
+from ..restore.directory import Download, Watchers, download_version
+from ..restore.selection import Selected, Wish
+from ..second.read import download_from_second
+from ..second.store import require_second, second_rclone
 from .commands_night import prepared_state
-from .config.schema import Config, Second, Source, load_config, parse_config
-from .manifest.apply import ApplyProgress
-from .process.run_lock import RunLock
-from .process.runner import SubprocessRunner
-from .rclone.commands import Rclone
-from .rclone.conf import read_remote, require_section
-from .restore.directory import Download, Watchers, download_version
-from .restore.selection import Selected, Wish
-from .second.read import download_from_second
-from .second.store import require_second, second_rclone
 
 # What --from takes beside b2.
 SECOND = "second"

@@ -10,14 +10,14 @@ import os
 from dataclasses import asdict
 from typing import List
 
-from .answers import answer, say
-from .base.errors import EXIT_OK, BackupError
-from .base.progress import human_bytes
+from ..base.errors import EXIT_OK, BackupError
+from ..base.progress import human_bytes
+from ..config.schema import Config, load_config
+from ..process.run_lock import RunLock
+from ..restore.replaced import REPLACED, Replaced, ReplacedList, size_bytes
 from .commands_night import prepared_state
-from .config.schema import Config, load_config
-from .process.run_lock import RunLock
-from .restore.replaced import REPLACED, Replaced, ReplacedList, size_bytes
-from .restore_ask import ask
+from .output import answer, say
+from .restore_options import ask
 
 
 def list_replaced(arguments: argparse.Namespace) -> int:

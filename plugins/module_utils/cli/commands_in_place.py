@@ -12,24 +12,24 @@ import sys
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from .answers import answer, say
-from .base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
-from .base.progress import human_bytes, human_seconds
+from ..base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
+from ..base.progress import human_bytes, human_seconds
+from ..config.schema import Config
+from ..docker.engine import DockerClient
+from ..filesystem.mounts import mount_holding, read_mounts
+from ..manifest.model import Select, select_below
+from ..points.model import Seal, point_id
+from ..process.guardian import guarded
+from ..process.logs import RunLog, stream_handler
+from ..process.run_lock import RunLock
+from ..restore.check import LiveDifference, compare_live
+from ..restore.directory import check_free, check_target, restore_point
+from ..restore.in_place import SwapResult, plan_groups, recover_all, swap_in_place
+from ..restore.live_paths import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
+from ..restore.selection import SYSTEM_TREE, Chooser, Selected, Wish, measure
 from .commands_night import prepared_state, recover_command
-from .config.schema import Config
-from .docker.engine import DockerClient
-from .filesystem.mounts import mount_holding, read_mounts
-from .manifest.model import Select, select_below
-from .points.model import Seal, point_id
-from .process.guardian import guarded
-from .process.logs import RunLog, stream_handler
-from .process.run_lock import RunLock
-from .restore.check import LiveDifference, compare_live
-from .restore.directory import check_free, check_target, restore_point
-from .restore.in_place import SwapResult, plan_groups, recover_all, swap_in_place
-from .restore.live_paths import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
-from .restore.selection import SYSTEM_TREE, Chooser, Selected, Wish, measure
-from .restore_ask import Asked, ask, bars, expected_seconds, settle_unfinished
+from .output import answer, say
+from .restore_options import Asked, ask, bars, expected_seconds, settle_unfinished
 
 # A JSON answer names so many differences and counts the rest.
 DIFFERENCES_TOLD = 1000

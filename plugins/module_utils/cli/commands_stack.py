@@ -10,15 +10,15 @@ import dataclasses
 import logging
 import sys
 
-from .answers import answer, say
-from .base.errors import EXIT_FAILED, EXIT_OK
+from ..base.errors import EXIT_FAILED, EXIT_OK
+from ..config.schema import load_config
+from ..docker.compose_up import bring_up
+from ..process.logs import RunLog, stream_handler
+from ..process.run_lock import RunLock
+from ..process.runner import SubprocessRunner
+from ..restore.in_place import recover_all
 from .commands_night import prepared_state
-from .config.schema import load_config
-from .docker.compose_up import bring_up
-from .process.logs import RunLog, stream_handler
-from .process.run_lock import RunLock
-from .process.runner import SubprocessRunner
-from .restore.in_place import recover_all
+from .output import answer, say
 
 
 def start(arguments: argparse.Namespace) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
-from .answers import say
-from .base.errors import BackupError
-from .base.progress import human_bytes
-from .config.schema import Config
-from .points.model import Seal
-from .points.read import Points, read_points
-from .process.runner import SubprocessRunner
-from .restore_ask import SECOND, Asked
-from .second.store import require_second, second_rclone
+from ..base.errors import BackupError
+from ..base.progress import human_bytes
+from ..config.schema import Config
+from ..points.model import Seal
+from ..points.read import Points, read_points
+from ..process.runner import SubprocessRunner
+from ..second.store import require_second, second_rclone
+from .output import say
+from .restore_options import SECOND, Asked
 
 Tell = Callable[[Seal], Dict[str, Any]]
 
