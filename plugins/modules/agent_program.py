@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: install the nightly program; the logic is in module_utils/deploy."""
+"""Ansible module: install the nightly program; the logic is in module_utils/provision/release."""
 
 from __future__ import annotations
 
@@ -120,7 +120,12 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 # The command line pulls the whole program into what Ansible sends to the host.
 from ansible_collections.lepotato.backup.plugins.module_utils.cli import main as cli
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
-from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
+from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.file_set import (
+    apply_changes,
+    changes_needed,
+    wanted_from_options,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.provision.release import (
     ENTRY_MODULE,
     current_digest,
     install_release,
@@ -130,11 +135,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
     release_files,
     release_is_whole,
     switch_current,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.filesystem.file_set import (
-    apply_changes,
-    changes_needed,
-    wanted_from_options,
 )
 
 CONFIG_MODE = "0600"

@@ -115,7 +115,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Config,
     load_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.container_pause import (
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.engine import DockerClient
+from ansible_collections.lepotato.backup.plugins.module_utils.docker.stopped_set import StoppedSet
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
+from ansible_collections.lepotato.backup.plugins.module_utils.provision.container_pause import (
     listed_facts,
     plan_stop,
     planned_facts,
@@ -123,9 +126,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.container_pause im
     started_facts,
     stop_planned,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.docker.engine import DockerClient
-from ansible_collections.lepotato.backup.plugins.module_utils.docker.stopped_set import StoppedSet
-from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 
 
 class ModuleJournal:

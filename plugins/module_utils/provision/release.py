@@ -20,8 +20,8 @@ import shutil
 import tempfile
 from typing import Dict, List, Mapping, Union
 
-from .base.errors import BackupError
-from .filesystem.atomic_write import sync_directory, write_atomically
+from ..base.errors import BackupError
+from ..filesystem.atomic_write import sync_directory, write_atomically
 
 PACKAGE_DIRECTORY = "module_utils"
 ENTRY_MODULE = "cli.main"

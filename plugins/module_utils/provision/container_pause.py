@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Sequence
 
-from .base.journal import Journal
-from .capture.plan import Plan, make_plan
-from .config.schema import Config
-from .docker.engine import DockerClient
-from .docker.stop_start import (
+from ..base.journal import Journal
+from ..capture.plan import Plan, make_plan
+from ..config.schema import Config
+from ..docker.engine import DockerClient
+from ..docker.stop_start import (
     RecoverResult,
     StopProgress,
     recover,
@@ -25,9 +25,9 @@ from .docker.stop_start import (
     still_running,
     stop_in_order,
 )
-from .docker.stopped_set import StoppedEntry, StoppedSet
-from .process.signal_shield import shielded
-from .restore.in_place import recover_swap
+from ..docker.stopped_set import StoppedEntry, StoppedSet
+from ..process.signal_shield import shielded
+from ..restore.in_place import recover_swap
 
 
 def plan_stop(

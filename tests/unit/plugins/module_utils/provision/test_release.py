@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base import errors
-from ansible_collections.lepotato.backup.plugins.module_utils.deploy import (
+from ansible_collections.lepotato.backup.plugins.module_utils.provision.release import (
     current_digest,
     install_release,
     package_sources,
