@@ -29,7 +29,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest import ( 
     apply as manifest_apply,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
-    carrier as manifest_carrier,
+    carriers as manifest_carriers,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     compare as manifest_compare,
@@ -37,7 +37,12 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     hard_links as manifest_links,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import walk as manifest_walk
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+    travelling,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
+    walk as manifest_walk,
+)
 
 FILES = (20_000, 500_000)
 RSS_MIB_MAX = 60
@@ -78,7 +83,7 @@ def download(base: Path) -> None:
     """What travels, with nothing but its bytes and mtimes."""
     lines = base / "list"
     with lines.open("wb") as stream:
-        for path in manifest_carrier.iter_upload_paths(base / "manifest.gz"):
+        for path in travelling.iter_upload_paths(base / "manifest.gz"):
             stream.write(path + b"\0")
     (base / "target").mkdir()
     subprocess.run(
@@ -94,7 +99,7 @@ def describe(base: Path) -> str:
 
 def carriers(base: Path) -> str:
     with manifest_links.link_window(str(base / "windows.json")):
-        result = manifest_carrier.plan_carriers(base / "daily", base / "manifest.gz")
+        result = manifest_carriers.plan_carriers(base / "daily", base / "manifest.gz")
     return f"{result.created} made"
 
 
@@ -109,7 +114,7 @@ def describe_again(base: Path) -> str:
 
 
 def plan_upload(base: Path) -> str:
-    changes = manifest_carrier.iter_upload_changes(base / "manifest.gz", base / "again.gz")
+    changes = travelling.iter_upload_changes(base / "manifest.gz", base / "again.gz")
     return f"{sum(1 for _change in changes)} changes"
 
 

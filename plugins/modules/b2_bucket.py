@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: make sure of a bucket's settings; the rules are in module_utils/b2/bucket_rules."""
+"""Ansible module: make sure of a bucket's settings; see module_utils/b2/bucket_rules."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible module: put a set of small files in place; the logic is in module_utils/filesystem/file_set."""
+"""Ansible module: put a set of small files in place; see module_utils/filesystem/file_set."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import List
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.travelling import (
     iter_download_paths,
 )
 

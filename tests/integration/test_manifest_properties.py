@@ -26,7 +26,7 @@ from integration.manifest_trees import (
 )
 
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.apply import apply_manifest
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import plan_carriers
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carriers import plan_carriers
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.compare import compare_tree
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import (
     Entry,

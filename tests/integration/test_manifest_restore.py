@@ -32,15 +32,17 @@ from ansible_collections.lepotato.backup.plugins.module_utils.manifest.apply imp
     ApplyResult,
     apply_manifest,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import (
-    iter_download_paths,
-    iter_upload_paths,
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carriers import (
+    is_odd,
     plan_carriers,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.compare import compare_tree
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.file import read_entries
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import select_below
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.odd_names import is_odd
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.travelling import (
+    iter_download_paths,
+    iter_upload_paths,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from b2_standin.client import StandIn
 

@@ -47,7 +47,7 @@ class StateFiles:
 
     @property
     def bucket(self) -> str:
-        """Whether the bucket holds what ``uploaded`` says (see :mod:`..bucket_state`)."""
+        """Whether the bucket holds what ``uploaded`` says (see :mod:`..bucket.known_state`)."""
         return os.path.join(self.directory, "bucket.json")
 
     @property
@@ -62,22 +62,22 @@ class StateFiles:
 
     @property
     def cost(self) -> str:
-        """What the bucket costs (see :mod:`..cost_state`)."""
+        """What the bucket costs (see :mod:`..cost.ledger`)."""
         return os.path.join(self.directory, "cost.json")
 
     @property
     def verified(self) -> str:
-        """When each point was last verified (see :mod:`..verified`)."""
+        """When each point was last verified (see :mod:`..points.verified`)."""
         return os.path.join(self.directory, "verified.json")
 
     @property
     def disks(self) -> str:
-        """Which disks the SSD and the sources lie on (see :mod:`..disk_guard`)."""
+        """Which disks the SSD and the sources lie on (see :mod:`..staging.disk_guard`)."""
         return os.path.join(self.directory, "disks.json")
 
     @property
     def second(self) -> str:
-        """The newest point of the second destination (see :mod:`..second_night`)."""
+        """The newest point of the second destination (see :mod:`..second.nightly_copy`)."""
         return os.path.join(self.directory, "second.json")
 
     @property

@@ -13,8 +13,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Iterable, Iterator, Optional, Tuple
 
-from ..manifest.carrier import DELETE, UPLOAD, iter_travelling
 from ..manifest.model import AnyPath, content_path
+from ..manifest.travelling import DELETE, UPLOAD, iter_travelling
 from ..rclone.name_lists import Entry, modified_ms, raw_path
 
 _CACHE_KIB = 4096

@@ -20,9 +20,9 @@ from ..base.journal import Journal
 from ..base.progress import TransferStats
 from ..base.state_files import StateFiles
 from ..config.schema import Config
-from ..manifest.carrier import DELETE, iter_upload_changes
 from ..manifest.file import read_entries
 from ..manifest.model import FILE, ManifestError, to_text
+from ..manifest.travelling import DELETE, iter_upload_changes
 from ..rclone.commands import Rclone
 from ..rclone.log import (
     RcloneCapExceeded,
@@ -133,7 +133,7 @@ class Uploader:
         """Make ``daily/`` hold exactly the planned files.
 
         What an interrupted night already sent is not sent again. Raises
-        :class:`.rclone_log.RcloneError`, or :class:`BackupError` when there is nothing to hold
+        :class:`..rclone.log.RcloneError`, or :class:`BackupError` when there is nothing to hold
         or too much would be hidden.
         """
         if not plan.upload.files:

@@ -202,7 +202,7 @@ def _close_killed(config: Config, log: RunLog) -> None:
 
 
 def recover_command(arguments: argparse.Namespace) -> List[str]:
-    """What starts the containers again should this process be killed; see :mod:`.process.guardian`."""
+    """What starts the containers again if this process is killed: :mod:`..process.guardian`."""
     called_as: List[str] = arguments.called_as
     return [*called_as, "--config", arguments.config, "recover"] if called_as else []
 

@@ -39,7 +39,7 @@ from .commands_second import points_on_second, say_second, second_told
 from .output import answer, say
 from .restore_options import SECOND, open_asked
 
-# Where a point lies, in JSON; the third place is restore_ask.SECOND.
+# Where a point lies, in JSON; the third place is restore_options.SECOND.
 BUCKET = "b2"
 SSD = "ssd"
 
@@ -77,8 +77,8 @@ def snapshots(arguments: argparse.Namespace) -> int:
 def prune(arguments: argparse.Namespace) -> int:
     """Remove what is too old, or with ``--dry-run`` tell what would go and why.
 
-    Raises :class:`.errors.BackupError` unless the newest night is whole in the bucket. A second
-    destination that is not there, or whose newest night is not whole, is a warning.
+    Raises :class:`..base.errors.BackupError` unless the newest night is whole in the bucket. A
+    second destination that is not there, or whose newest night is not whole, is a warning.
     """
     asked = open_asked(arguments)
     config, rclone = asked.config, asked.rclone

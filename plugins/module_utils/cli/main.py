@@ -21,7 +21,7 @@ from .restore_options import SECOND
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command and return its exit code (see :mod:`.base.errors`)."""
+    """Run one command and return its exit code (see :mod:`..base.errors`)."""
     words = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(words)
     arguments.called_as = called_as(words)

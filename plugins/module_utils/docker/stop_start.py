@@ -191,7 +191,7 @@ def start_in_order(
     A container waits for what it needs, not for the others; one that does not get ready within
     *start_timeout_seconds* holds up nothing longer. With *stop_broke_off*, a stop of the first
     one that still runs may be under way and is waited for. Call it inside
-    :func:`.shield.shielded`. Never raises for containers or the engine.
+    :func:`..process.signal_shield.shielded`. Never raises for containers or the engine.
     """
     if stop_broke_off:
         _wait_for_stop(docker, entries, start_timeout_seconds)

@@ -100,7 +100,7 @@ def apply_manifest(
     on_problem: Optional[OnIssue] = None,
     on_progress: Optional[Callable[[ApplyProgress], None]] = None,
 ) -> ApplyResult:
-    """Make the tree below *target* what *manifest* says; :mod:`.carrier` tells what has
+    """Make the tree below *target* what *manifest* says; :mod:`.carriers` tells what has
     to be downloaded there before (``iter_download_paths``).
 
     *select* chooses entries by path; the directories above a selected entry come with it.

@@ -5,22 +5,22 @@
 
 The API, by module (paths inside a manifest are bytes, relative to the described root):
 
-``manifest``
+``model``
     :class:`Entry`, :func:`content_path`, :func:`sort_key`, :class:`ManifestError`.
-``manifest_file``
+``file``
     ``read_entries(path) -> Iterator[Entry]``, ``check_manifest(path) -> ManifestSummary``,
     :class:`ManifestReader` with the ``header``, :class:`ManifestWriter`.
-``manifest_walk``
+``walk``
     ``write_manifest(root, path, previous=None, ...) -> WalkResult`` and
     ``walk_entries(root, ...) -> Iterator[Entry]``.
-``manifest_links``
+``hard_links``
     ``link_window(file)``: tells the next walk about ctimes that our own links changed.
-``manifest_carrier``
+``carriers``
     ``plan_carriers(root, manifest) -> CarrierResult``, ``iter_upload_paths(manifest)``,
     ``iter_upload_changes(previous, current)``, ``iter_odd_paths(manifest)``.
-``manifest_apply``
+``apply``
     ``apply_manifest(manifest, target, select=None, ...) -> ApplyResult``.
-``manifest_compare``
+``compare``
     ``differences(expected, found) -> Iterator[Difference]``,
     ``compare_tree(manifest, root, ...) -> CompareResult``.
 

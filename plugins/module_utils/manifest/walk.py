@@ -27,6 +27,7 @@ from typing import (
     Tuple,
 )
 
+from .carriers import carrier_name
 from .content import READ_BYTES, content_chunks, is_sparse
 from .file import ManifestSummary, ManifestWriter, check_manifest, read_entries
 from .hard_links import HardLinks, LinkWindow
@@ -46,7 +47,6 @@ from .model import (
     sort_key,
     to_text,
 )
-from .odd_names import carrier_name
 from .xattrs import read_xattrs
 
 _SOCKETS_LISTED_MAX = 100
@@ -99,7 +99,7 @@ def write_manifest(
 
     *previous* is an earlier manifest of the same root (may be *path* itself); a missing or
     damaged one means that everything is read. *windows* come from
-    :func:`.manifest_links.read_link_windows`. *extra* goes into the header. *on_progress* is
+    :func:`.hard_links.read_link_windows`. *extra* goes into the header. *on_progress* is
     called for every entry. Raises :class:`ManifestError` naming the entry when something can't be
     read or changes while it is read: staging is still, so that is never normal here.
     """

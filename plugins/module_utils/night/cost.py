@@ -41,7 +41,7 @@ class NightCost:
         self.state = self.state.sent(encrypted_amount(seal.upload), sent_bytes, points_bytes)
 
     def count(self, client: B2Client, remote: RemoteConf, rclone: Rclone, now: float) -> None:
-        """Count what is stored, after the seal; raises :class:`.errors.BackupError`."""
+        """Count what is stored, after the seal; raises :class:`..base.errors.BackupError`."""
         self.state = self.state.counted(count_stored(client, remote, rclone), now)
 
     def finish(self, journal: Journal, now: float) -> Dict[str, Any]:

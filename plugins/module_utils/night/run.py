@@ -27,7 +27,7 @@ from ..capture.rsync import RsyncStats
 from ..capture.run import run_capture
 from ..config.schema import Config
 from ..filesystem.atomic_write import write_atomically
-from ..manifest.carrier import plan_carriers
+from ..manifest.carriers import plan_carriers
 from ..manifest.hard_links import link_window, read_link_windows
 from ..manifest.walk import write_manifest
 from ..points.count import newest_seal

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..base.errors import BackupError
+from ..base.name_set import NameSet
 from ..bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY, Amount
-from ..manifest.carrier import NameSet, iter_upload_paths
+from ..manifest.travelling import iter_upload_paths
 from ..rclone.commands import Rclone
 from ..rclone.name_lists import raw_path, read_listing
 from .model import Seal, ids_of_seals, parse_seal, seal_path

@@ -65,7 +65,7 @@ def verified_of(seal: Seal, known: Dict[str, Verification]) -> Verification:
 def prove_and_note(rclone: Rclone, config: Config, now_epoch_seconds: float) -> CountProof:
     """Count the newest night in the bucket and remember the outcome, good or bad.
 
-    Raises what :func:`.remote_count.prove_count` does; a bucket out of reach changes nothing.
+    Raises what :func:`.count.prove_count` does; a bucket out of reach changes nothing.
     """
     state = StateFiles(config.paths.state)
     try:

@@ -47,7 +47,7 @@ class LocalWeeklies:
     def make(self, name: str) -> None:
         """Make the snapshot *name* of the staged trees and their manifest.
 
-        Raises :class:`.errors.CommandError` or :class:`OSError`; no snapshot is there then.
+        Raises :class:`..base.errors.CommandError` or :class:`OSError`; no snapshot is there then.
         """
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         with link_window(self._state.link_windows):

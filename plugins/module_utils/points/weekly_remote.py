@@ -16,7 +16,7 @@ from ..base.journal import Journal
 from ..base.state_files import StateFiles
 from ..bucket.layout import DAILY_DIRECTORY, WEEKLY_DIRECTORY, Amount
 from ..config.schema import Config
-from ..manifest.carrier import iter_upload_paths
+from ..manifest.travelling import iter_upload_paths
 from ..rclone.commands import Rclone
 from ..rclone.name_lists import LIST_NAMES_MAX, iter_parts, write_file_list
 from .model import Seal, rfc3339
@@ -40,7 +40,7 @@ def make_weekly(
 
     *point_names* are the objects of the points directory, *skew_seconds* is how far B2's clock is
     ahead. The point is written last and found under its name; raises :class:`BackupError` or
-    :class:`.rclone_log.RcloneError`, and the next night tries again.
+    :class:`..rclone.log.RcloneError`, and the next night tries again.
     """
     name = WeeklyName(weekly_name(day), seal.id)
     if config.weekly.mode == COPY:

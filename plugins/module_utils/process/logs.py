@@ -22,7 +22,7 @@ SYSLOG_SOCKET = "/dev/log"
 
 
 class RunLog:
-    """A :class:`.journal.Journal` over Python's logging that keeps the warnings and the step."""
+    """A :class:`..base.journal.Journal` over Python's logging; keeps the warnings and the step."""
 
     def __init__(self, run_id: str, handlers: List[logging.Handler]) -> None:
         self.warnings: List[str] = []
@@ -39,11 +39,11 @@ class RunLog:
             self._logger.addHandler(handler)
 
     def info(self, message: str) -> None:
-        """See :class:`.journal.Journal`."""
+        """See :class:`..base.journal.Journal`."""
         self._logger.info("%s", message)
 
     def warning(self, message: str) -> None:
-        """See :class:`.journal.Journal`."""
+        """See :class:`..base.journal.Journal`."""
         self.warnings.append(message)
         self._logger.warning("%s", message)
 
@@ -52,7 +52,7 @@ class RunLog:
         self._logger.error("%s", message)
 
     def step(self, name: str) -> None:
-        """See :class:`.journal.Journal`."""
+        """See :class:`..base.journal.Journal`."""
         self.current_step = name
         self._logger.debug("step %s", name)
 

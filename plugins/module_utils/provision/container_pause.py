@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stop the containers around some paths for work in between, and start them again.
 
-What a playbook does with :mod:`.docker.stop_start`: the same choice, the same order and the
+What a playbook does with :mod:`..docker.stop_start`: the same choice, the same order and the
 same set on disk as a night, so that a playbook that dies in between leaves nothing down for
 longer than the next boot or night.
 """

@@ -98,7 +98,7 @@ class Rclone:
         """Make *destination* equal to *source*: copy what differs, then hide what is gone.
 
         Symlinks, pipes, sockets and devices are skipped without an error: the manifest carries
-        them. *files_from* names a file written by :func:`.rclone_lists.write_file_list`: the
+        them. *files_from* names a file written by :func:`.name_lists.write_file_list`: the
         destination then holds exactly those. *exclude* are rclone filter patterns. rclone deletes
         nothing when a file failed.
         """
@@ -133,7 +133,7 @@ class Rclone:
         directories. Count what came.
 
         *version_at* (RFC 3339) reads the bucket as it was then. *files_from* names a file
-        written by :func:`.rclone_lists.write_file_list`: only those are looked at. Between two
+        written by :func:`.name_lists.write_file_list`: only those are looked at. Between two
         paths of the same crypt remote the copy is made by B2 and sends no bytes.
 
         *no_traverse* lists nothing and *no_check_dest* sends every file that is named; each of
@@ -227,7 +227,7 @@ class Rclone:
     def list_to(
         self, source: str, path: str, *, version_at: str = "", fast_list: bool = True
     ) -> RcloneResult:
-        """List every object below *source* into *path*, for :func:`.rclone_lists.read_listing`.
+        """List every object below *source* into *path*, for :func:`.name_lists.read_listing`.
 
         An empty or missing directory gives an empty file.
         """

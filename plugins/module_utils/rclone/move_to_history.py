@@ -54,7 +54,7 @@ DISK_TRAITS = Traits(time_step_ms=1, has_directories=True, tells_case=True)
 
 
 class AsideRclone(Rclone):
-    """Further verbs of :class:`.rclone.Rclone`, for a remote without a version history."""
+    """Further verbs of :class:`.commands.Rclone`, for a remote without a version history."""
 
     def traits(self) -> Traits:
         """What the remote below the encryption can do."""

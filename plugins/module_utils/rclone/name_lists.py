@@ -107,7 +107,7 @@ def iter_parts(path: str, names_max: int = LIST_NAMES_MAX) -> Iterator[Tuple[str
 
 
 def read_listing(path: str) -> Iterator[Entry]:
-    """The entries of a file written by :meth:`.rclone.Rclone.list_to`, one at a time."""
+    """The entries of a file written by :meth:`.commands.Rclone.list_to`, one at a time."""
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
         for row in csv.reader(stream):
             yield Entry(path=row[1], bytes=int(row[0]), modified=row[2])

@@ -31,7 +31,7 @@ from .selection import glob_pattern, live_path, outermost
 
 @dataclass(frozen=True)
 class LiveDifference:
-    """*path* is the live path; see :class:`.manifest_compare.Difference` for the rest."""
+    """*path* is the live path; see :class:`..manifest.compare.Difference` for the rest."""
 
     path: str
     difference: Difference

@@ -26,8 +26,8 @@ from ..bucket.layout import POINTS_DIRECTORY
 from ..filesystem.atomic_write import write_atomically
 from ..filesystem.sha256 import sha256_of
 from ..manifest.apply import ApplyProgress, ApplyResult, apply_manifest
-from ..manifest.carrier import iter_download_paths
 from ..manifest.model import Select
+from ..manifest.travelling import iter_download_paths
 from ..points.model import Seal, choose_point, ids_of_seals, parse_seal, seal_path
 from ..points.weekly_find import find_weekly
 from ..rclone.commands import Rclone
@@ -133,7 +133,7 @@ def seals_in(directory: str) -> List[Seal]:
 
 
 def find_point(rclone: Rclone, wanted: str) -> Seal:
-    """The seal of the night that *wanted* means (see :func:`.restore_points.choose_point`)."""
+    """The seal of the night that *wanted* means (see :func:`..points.model.choose_point`)."""
     kind, _space, date = wanted.partition(" ")
     if kind == "weekly":
         return find_weekly(rclone, date)

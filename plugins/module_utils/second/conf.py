@@ -27,7 +27,7 @@ def settled_content(before: str, content: str, path: str) -> str:
 
     With an OAuth remote rclone writes each new token into the file, and many a service takes the
     old one no more: of two tokens the one that expires later stays. Raises
-    :class:`.errors.ConfigError` when *content* is no rclone.conf.
+    :class:`..base.errors.ConfigError` when *content* is no rclone.conf.
     """
     wanted = parse_sections(content, path)
     given = wanted.get(Second.raw_remote, {}).get(_TOKEN, "")

@@ -71,8 +71,8 @@ def prune_second_now(
 ) -> List[Verdict]:
     """Judge the second destination's points and, unless *dry_run*, delete what is expired.
 
-    Raises :class:`.errors.BackupError` when it is not there, and before anything is deleted when
-    its newest night is not whole.
+    Raises :class:`..base.errors.BackupError` when it is not there, and before anything is deleted
+    when its newest night is not whole.
     """
     with _opened(config, runner, dry_run) as rclone:
         there = take_inventory(rclone)

@@ -15,9 +15,10 @@ import time
 from typing import List
 
 from ..base.errors import BackupError
+from ..base.name_set import NameSet
 from ..bucket.layout import Amount
-from ..manifest.carrier import NameSet, iter_travelling
 from ..manifest.model import content_path
+from ..manifest.travelling import iter_travelling
 from ..points.count import CountProof, counted, newest_seal
 from ..rclone.commands import Rclone
 from ..rclone.name_lists import raw_path, read_listing, write_file_list

@@ -60,7 +60,7 @@ class Inventory(NamedTuple):
 
 
 class SecondStore:
-    """Finds and removes single objects of the second destination, as :class:`.point_store.Store`
+    """Finds and removes single objects of the second destination, as :class:`..points.store.Store`
     says."""
 
     def __init__(self, rclone: AsideRclone, work_directory: Optional[str] = None) -> None:

@@ -19,13 +19,14 @@ from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
+from ..base.name_set import NameSet
 from ..base.progress import TransferStats
 from ..base.state_files import StateFiles
 from ..bucket.difference import iter_bucket_changes
 from ..bucket.layout import DAILY_DIRECTORY, Amount
-from ..manifest.carrier import DELETE, NameSet, iter_travelling
 from ..manifest.file import check_manifest
 from ..manifest.model import ManifestError, content_path, merged
+from ..manifest.travelling import DELETE, iter_travelling
 from ..points.model import Seal, manifest_path
 from ..rclone.log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
 from ..rclone.move_to_history import AsideRclone, OnProgress, Traits
@@ -123,7 +124,7 @@ class SecondUploader:
     def upload(self, identifier: str, known: Known, expected: Amount) -> Moved:
         """Make ``daily/`` hold exactly the night *identifier*, *expected* in all.
 
-        Raises :class:`.rclone_log.RcloneError` and :class:`BackupError`; every former point is
+        Raises :class:`..rclone.log.RcloneError` and :class:`BackupError`; every former point is
         whole then.
         """
         # From here on its changes are known, whatever ends it.

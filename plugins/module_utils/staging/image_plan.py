@@ -79,8 +79,8 @@ class ImagePlaces:
     def entry(self) -> FstabEntry:
         """The line of fstab: without the SSD the host boots all the same.
 
-        What keeps holes out of the image is in it too (see :mod:`.filesystem.image_file`): after a growth the
-        kernel would initialise the new inode tables in the background.
+        What keeps holes out of the image is in it too (see :mod:`..filesystem.image_file`): after
+        a growth the kernel would initialise the new inode tables in the background.
         """
         options = (
             f"loop,noatime,noinit_itable,nofail,x-systemd.requires-mounts-for={self.ssd},"

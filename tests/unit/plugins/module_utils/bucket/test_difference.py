@@ -11,7 +11,10 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.difference import (
     iter_bucket_changes,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import DELETE, UPLOAD
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.travelling import (
+    DELETE,
+    UPLOAD,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 from ansible_collections.lepotato.backup.plugins.module_utils.rclone.name_lists import Entry
 

@@ -11,17 +11,19 @@ from typing import List, Tuple
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carrier import (
-    DELETE,
-    UPLOAD,
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carriers import (
     CarrierResult,
-    iter_download_paths,
-    iter_upload_changes,
-    iter_upload_paths,
+    carrier_name,
     plan_carriers,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.model import select_below
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.odd_names import carrier_name
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.travelling import (
+    DELETE,
+    UPLOAD,
+    iter_download_paths,
+    iter_upload_changes,
+    iter_upload_paths,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest.walk import write_manifest
 
 ODD = b"tree/odd\n"

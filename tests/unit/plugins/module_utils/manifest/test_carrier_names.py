@@ -9,7 +9,7 @@ import unicodedata
 
 import pytest
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest.odd_names import (
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.carriers import (
     carrier_name,
     encrypted_name_bytes,
     is_odd,
