@@ -25,7 +25,7 @@ from typing import Callable, Dict, List
 COLLECTIONS = Path(__file__).resolve().parent.parent / ".collections"
 sys.path.insert(0, str(COLLECTIONS))
 
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (  # noqa: E402 # needs the path above
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
     apply as manifest_apply,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.manifest import (
