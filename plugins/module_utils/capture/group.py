@@ -14,7 +14,7 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
@@ -35,12 +35,12 @@ from ..process.signal_shield import Shield, shielded
 from .cold_snapshot import ColdSnapshots, prepare_snapshots
 from .copy import copy_source
 from .dumps import DumpResult, make_dump
+from .hot_passes import repeat_hot_passes
 from .plan import PlannedGroup
 from .rsync import RsyncStats
-from .settle_writes import Marks, note_files, prepare_cold, settle_writes
+from .settle_writes import Marks, note_files, prepare_cold
 
 STEP_DUMP = "dump"
-STEP_HOT_GROUP = "hot-group"
 STEP_COLD = "cold"
 
 # Only where snapshots can be had: the first comes after STEP_COLD, the others after STEP_READY.
@@ -48,9 +48,6 @@ STEP_SNAPSHOT = "cold-snapshot"
 STEP_SNAPSHOT_COPY = "cold-copy"
 STEP_SNAPSHOT_DROP = "cold-drop"
 SNAPSHOT_STEPS = (STEP_SNAPSHOT, STEP_SNAPSHOT_COPY, STEP_SNAPSHOT_DROP)
-
-# A pass that copies more than this share of what the one before copied is not shrinking.
-SHRINKING_RATIO = 0.8
 
 Paths = Mapping[str, Sequence[str]]
 
@@ -167,26 +164,14 @@ class _GroupCapture:
 
     def _hot(self, pass_began_ns: int) -> Tuple[RsyncStats, Dict[str, Marks]]:
         """Passes over the group's own paths until the next one would copy little."""
-        total = RsyncStats()
-        before: Optional[int] = None
-        # The pass over all sources was the first.
-        for _number in range(self.config.capture.hot_passes_max - 1):
-            self.journal.step(STEP_HOT_GROUP)
-            pass_began_ns = time.time_ns()
-            settle_writes()
-            stats = self._copy(self.group.paths, hot=True)
-            total = total.plus(stats)
-            copied = stats.bytes_transferred
-            if copied <= self.config.capture.hot_delta_small_bytes:
-                break
-            if before is not None and copied > before * SHRINKING_RATIO:
-                self.journal.info(
-                    f"group {self.group.name}: {copied} bytes change during a pass; "
-                    "no use in another"
-                )
-                break
-            before = copied
-        noted = {tree: note_files(paths, pass_began_ns) for tree, paths in self.group.paths.items()}
+        total, began_ns = repeat_hot_passes(
+            lambda: self._copy(self.group.paths, hot=True),
+            pass_began_ns,
+            self.config.capture,
+            self.journal,
+            self.group.name,
+        )
+        noted = {tree: note_files(paths, began_ns) for tree, paths in self.group.paths.items()}
         return total, noted
 
     def _prepare_snapshots(self) -> bool:

@@ -26,7 +26,8 @@ from ..process.runner import Runner
 from ..staging.trees import prune_unlisted
 from .copy import copy_source
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
-from .group import STEP_COLD, STEP_DUMP, STEP_HOT_GROUP, GroupResult, capture_group, make_dumps
+from .group import STEP_COLD, STEP_DUMP, GroupResult, capture_group, make_dumps
+from .hot_passes import STEP_HOT_GROUP
 from .plan import Plan, make_plan
 from .rsync import RsyncStats
 from .settle_writes import settle_writes
