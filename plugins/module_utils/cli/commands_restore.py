@@ -27,12 +27,11 @@ from ..restore.directory import (
     check_free,
     check_place,
     check_target,
-    fetch_manifest,
-    find_point,
     finish_target,
     restore_point,
 )
 from ..restore.downloaded import apply_downloaded
+from ..restore.open_point import fetch_manifest, find_point
 from ..restore.selection import Chooser, Selected, measure
 from ..second.read import prove_second
 from .commands_in_place import compare, in_place

@@ -16,20 +16,17 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
 from ..base.paths import free_bytes_at, is_below, nearest_existing
 from ..base.progress import TransferStats, human_bytes
-from ..bucket.layout import POINTS_DIRECTORY
 from ..filesystem.atomic_write import write_atomically
-from ..filesystem.sha256 import sha256_of
 from ..manifest.apply import ApplyProgress, ApplyResult, apply_manifest
 from ..manifest.model import Select
 from ..manifest.travelling import iter_download_paths
-from ..points.model import Seal, choose_point, ids_of_seals, parse_seal, seal_path
-from ..points.weekly_find import find_weekly
+from ..points.model import Seal, parse_seal
 from ..rclone.commands import Rclone
 from ..rclone.name_lists import write_file_list
 from .selection import Selected, Wish
@@ -116,46 +113,6 @@ def looks_up_versions(rclone: Rclone) -> bool:
     told = rclone.runner.run([rclone.config.binary, "version"]).stdout
     found = re.match(r"rclone v(\d+)\.(\d+)", told)
     return found is not None and (int(found[1]), int(found[2])) >= LOOKS_UP_VERSIONS_FROM
-
-
-def point_ids(rclone: Rclone) -> List[str]:
-    """The sealed nights in the bucket, oldest first."""
-    return ids_of_seals(rclone.names(rclone.crypt(POINTS_DIRECTORY)))
-
-
-def seals_in(directory: str) -> List[Seal]:
-    """The seals among the files of *directory*, oldest first."""
-    seals = []
-    for identifier in ids_of_seals(os.listdir(directory)):
-        with open(os.path.join(directory, f"{identifier}.json"), encoding="utf-8") as stream:
-            seals.append(parse_seal(stream.read(), seal_path(identifier)))
-    return seals
-
-
-def find_point(rclone: Rclone, wanted: str) -> Seal:
-    """The seal of the night that *wanted* means (see :func:`..points.model.choose_point`)."""
-    kind, _space, date = wanted.partition(" ")
-    if kind == "weekly":
-        return find_weekly(rclone, date)
-    path = seal_path(choose_point(point_ids(rclone), wanted))
-    return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8", "replace"), path)
-
-
-def fetch_manifest(rclone: Rclone, seal: Seal, path: str) -> None:
-    """Download the point's manifest to *path*, unless it is there; raises BackupError when it is
-    not the one that was sealed."""
-    if not os.path.exists(path) or sha256_of(path) != seal.manifest.sha256:
-        rclone.copyto(rclone.crypt(seal.manifest.path), path)
-    check_sealed(path, seal)
-
-
-def check_sealed(path: str, seal: Seal) -> None:
-    """Raise :class:`BackupError` unless the file at *path* is the manifest that was sealed."""
-    if sha256_of(path) != seal.manifest.sha256:
-        raise BackupError(
-            f"{seal.manifest.path} in the bucket is not what {seal.id} was sealed with",
-            "Choose an earlier restore point; restore-from-b2.sh alone lists them",
-        )
 
 
 def check_target(target: str, seal: Seal, wish: Wish) -> bool:

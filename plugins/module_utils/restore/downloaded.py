@@ -14,7 +14,8 @@ from ..bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY
 from ..config.schema import Source
 from ..manifest.apply import apply_manifest
 from ..points.model import choose_point
-from .directory import RestoreResult, Watchers, check_sealed, incomplete, seals_in
+from .directory import RestoreResult, Watchers, incomplete
+from .open_point import check_sealed, seals_in
 from .selection import Chooser, Wish, measure
 
 

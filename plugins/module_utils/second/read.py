@@ -22,7 +22,8 @@ from ..manifest.travelling import iter_travelling
 from ..points.count import CountProof, counted, newest_seal
 from ..rclone.commands import Rclone
 from ..rclone.name_lists import raw_path, read_listing, write_file_list
-from ..restore.directory import LOOKED_UP_FILES_MAX, Download, Wanted, fetch_manifest
+from ..restore.directory import LOOKED_UP_FILES_MAX, Download, Wanted
+from ..restore.open_point import fetch_manifest
 from .store import histories
 
 NAMES_TOLD = 5

@@ -31,7 +31,7 @@ from ..points.model import Seal, manifest_path
 from ..rclone.log import RcloneError, RcloneNoSpace, RcloneStalled, RcloneUnauthorized
 from ..rclone.move_to_history import AsideRclone, OnProgress, Traits
 from ..rclone.name_lists import iter_parts, read_listing, write_file_list
-from ..restore.directory import fetch_manifest
+from ..restore.open_point import fetch_manifest
 from .store import History
 
 # The second attempt compares all that is there.
