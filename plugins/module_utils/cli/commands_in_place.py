@@ -28,6 +28,7 @@ from ..restore.in_place import SwapResult, plan_groups, recover_all, swap_in_pla
 from ..restore.live_paths import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
 from ..restore.selection import SYSTEM_TREE, Chooser, Selected, Wish, measure
 from .commands_night import prepared_state, recover_command
+from .damage import checksums_told, earlier_of, tell_issues
 from .output import answer, say
 from .restore_options import Asked, ask, bars, expected_seconds, settle_unfinished
 
@@ -66,7 +67,9 @@ def in_place(
         ask(arguments, *_announced(stages, chooser, seal, selected, names))
         settle_unfinished(asked, log, has_lock=True)
         started = time.monotonic()
-        _download(asked, log, seal, manifest, chooser, selected, stages)
+        damaged = _download(
+            asked, log, seal, manifest, chooser, selected, stages, arguments.accept_damaged
+        )
         # Containers may have come and gone during the download.
         groups = plan_groups(config, docker, live_paths(stages)) if docker else []
         identifier = point_id(time.time())
@@ -82,7 +85,7 @@ def in_place(
             groups=groups,
         )
         seconds = time.monotonic() - started
-    _say_swapped(arguments, seal, stages, identifier, result, seconds)
+    _say_swapped(arguments, seal, stages, identifier, result, seconds, damaged)
     log.close()
     if not result.is_new:
         return EXIT_FAILED
@@ -206,7 +209,10 @@ def _download(
     chooser: Chooser,
     selected: Selected,
     stages: Sequence[Stage],
-) -> None:
+    accept_damaged: bool,
+) -> int:
+    """Bring and check all of it; returns how many damaged entries were accepted."""
+    damaged = 0
     for stage in stages:
         check_target(stage.directory, seal, chooser.wish)
         select = _both(select_below(*(unit.entry.path for unit in stage.units)), chooser)
@@ -220,9 +226,12 @@ def _download(
                 wish=chooser.wish,
                 select=select,
                 watchers=watchers,
+                accept_damaged=accept_damaged,
+                earlier=earlier_of(asked, seal, stage.directory, log),
             )
-        for issue in result.applied.warnings:
-            log.warning(f"{os.fsdecode(issue.path)}: {issue.reason}")
+        tell_issues(log, result)
+        damaged += result.applied.problems_total
+    return damaged
 
 
 def _both(one: Select, other: Select) -> Select:
@@ -236,6 +245,7 @@ def _say_swapped(
     identifier: str,
     result: SwapResult,
     seconds: float,
+    damaged: int,
 ) -> None:
     told: Dict[str, Any] = {
         "id": identifier,
@@ -245,6 +255,7 @@ def _say_swapped(
         "stopped": list(result.stopped),
         "down_seconds": round(result.down_seconds, 1) if result.stopped else 0.0,
         "problems": list(result.problems),
+        "damaged": damaged,
         "aside": list(result.aside),
     }
     if arguments.json:
@@ -262,7 +273,7 @@ def _say_swapped(
         return
     down = f"; {', '.join(result.stopped)} down for {result.down_seconds:.1f} s"
     say(
-        f"restored {seal.id} in place in {human_seconds(seconds)}, every checksum right"
+        f"restored {seal.id} in place in {human_seconds(seconds)}, {checksums_told(damaged)}"
         f"{down if result.stopped else ''}"
     )
     for path in result.aside:

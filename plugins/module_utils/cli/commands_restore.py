@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import Any, Dict, Iterator
 
 from ..base.errors import EXIT_OK, EXIT_WARNINGS, ConfigError
 from ..base.paths import free_bytes_at, is_below
+from ..base.printable import printable
 from ..base.progress import ProgressBar, human_bytes, human_seconds
 from ..points.model import Seal
 from ..points.verified import prove_and_note
@@ -31,13 +31,14 @@ from ..restore.directory import (
     restore_point,
 )
 from ..restore.downloaded import apply_downloaded
-from ..restore.open_point import fetch_manifest, find_point
+from ..restore.open_point import open_point
 from ..restore.selection import Chooser, Selected, measure
 from ..second.read import prove_second
 from .commands_in_place import compare, in_place
 from .commands_night import prepared_state
 from .commands_points import snapshots
 from .commands_replaced import forget, list_replaced
+from .damage import checksums_told, earlier_of, tell_issues
 from .output import answer, say
 from .restore_options import (
     Asked,
@@ -63,15 +64,22 @@ def restore(arguments: argparse.Namespace) -> int:
         return snapshots(arguments)
     _check_where(arguments)
     asked = open_asked(arguments)
-    seal = find_point(asked.rclone, wanted_point(arguments))
-    with _manifest_of(asked, seal, arguments.target) as manifest:
+    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
+    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
+        manifest = os.path.join(directory, "manifest.jsonl.gz")
+        kept = os.path.join(arguments.target or "", WORK_DIRECTORY, "manifest.jsonl.gz")
+        wanted = wanted_point(arguments)
+        seal = open_point(asked.rclone, wanted, manifest, log, kept_manifest=kept)
         chooser = Chooser(wish_of(arguments), asked.sources)
         selected = measure(manifest, chooser)
         if arguments.check:
-            return compare(arguments, asked, seal, manifest, chooser)
-        if arguments.in_place:
-            return in_place(arguments, asked, seal, manifest, chooser, selected)
-        return _into_target(arguments, asked, seal, manifest, chooser, selected)
+            code = compare(arguments, asked, seal, manifest, chooser)
+        elif arguments.in_place:
+            code = in_place(arguments, asked, seal, manifest, chooser, selected)
+        else:
+            code = _into_target(arguments, asked, seal, manifest, chooser, selected)
+    # Another night than was meant is worth a look, however well it went.
+    return code or (EXIT_WARNINGS if log.warnings else EXIT_OK)
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -104,20 +112,6 @@ def _check_where(arguments: argparse.Namespace) -> None:
             "Say --target DIR (an empty or new directory), --in-place (replaces live data and "
             "keeps it aside) or --check (compares and changes nothing)",
         )
-
-
-@contextlib.contextmanager
-def _manifest_of(asked: Asked, seal: Seal, target: str) -> Iterator[str]:
-    """The point's manifest: from an interrupted restore, or downloaded for the time being."""
-    kept = os.path.join(target or "", WORK_DIRECTORY, "manifest.jsonl.gz")
-    if target and os.path.exists(kept):
-        fetch_manifest(asked.rclone, seal, kept)
-        yield kept
-        return
-    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
-        path = os.path.join(directory, "manifest.jsonl.gz")
-        fetch_manifest(asked.rclone, seal, path)
-        yield path
 
 
 def _into_target(
@@ -155,6 +149,8 @@ def _into_target(
             wish=chooser.wish,
             select=None if chooser.wish.is_whole else chooser,
             watchers=watchers,
+            accept_damaged=arguments.accept_damaged,
+            earlier=earlier_of(asked, seal, target, log),
         )
     finish_target(target)
     _say_restored(arguments, log, result, time.monotonic() - started)
@@ -188,18 +184,18 @@ def _downloaded(arguments: argparse.Namespace) -> int:
 def _say_restored(
     arguments: argparse.Namespace, log: RunLog, result: RestoreResult, seconds: float
 ) -> None:
-    for issue in result.applied.warnings:
-        log.warning(f"{os.fsdecode(issue.path)}: {issue.reason}")
+    tell_issues(log, result)
     for path in result.applied.extras:
         if os.fsdecode(path) != WORK_DIRECTORY:
-            log.warning(f"{os.fsdecode(path)} is in the target and not in {result.seal.id}")
+            log.warning(f"{printable(path)} is in the target and not in {result.seal.id}")
     if arguments.json:
         answer(_result_told(result))
         return
     say(
         f"restored {result.seal.id} to {result.target} in {human_seconds(seconds)}: "
         f"{result.applied.verified_files} files, "
-        f"{human_bytes(result.applied.verified_bytes)}, every checksum right"
+        f"{human_bytes(result.applied.verified_bytes)}, "
+        f"{checksums_told(result.applied.problems_total)}"
     )
 
 
@@ -211,6 +207,7 @@ def _result_told(result: RestoreResult) -> Dict[str, Any]:
         "bytes": result.applied.verified_bytes,
         "entries": result.applied.entries,
         "attempts": result.attempts,
+        "damaged": result.applied.problems_total,
         "warnings": [
             {"path": os.fsdecode(issue.path), "reason": issue.reason}
             for issue in result.applied.warnings

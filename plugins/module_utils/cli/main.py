@@ -142,6 +142,11 @@ def _add_restore_options(restore: argparse.ArgumentParser) -> None:
     )
     restore.add_argument("--yes", action="store_true", help="do not ask before it starts")
     restore.add_argument(
+        "--accept-damaged",
+        action="store_true",
+        help="restore the rest where files are damaged beyond a second download (3: some are)",
+    )
+    restore.add_argument(
         "--replaced", action="store_true", help="list what restores in place moved aside"
     )
     restore.add_argument(

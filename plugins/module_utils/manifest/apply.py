@@ -97,6 +97,7 @@ def apply_manifest(
     *,
     select: Optional[Select] = None,
     remove_damaged: bool = False,
+    finish: bool = False,
     on_problem: Optional[OnIssue] = None,
     on_progress: Optional[Callable[[ApplyProgress], None]] = None,
 ) -> ApplyResult:
@@ -105,8 +106,9 @@ def apply_manifest(
 
     *select* chooses entries by path; the directories above a selected entry come with it.
     *remove_damaged* deletes files whose content is wrong, so that a repeated download fetches
-    them again. *on_problem* hears of every problem, beyond those listed in the result. When
-    nothing is missing the carrier directory and leaders that were not selected are removed.
+    them again; *finish* says that no other download follows. *on_problem* hears of every problem,
+    beyond those listed in the result. When nothing is missing, or no more comes, the carrier
+    directory and leaders that were not selected are removed.
     Raises :class:`ManifestError`, before anything is changed, for a manifest that is cut or
     unsafe, and :class:`BackupError` when *target* is not a directory.
     """
@@ -119,7 +121,7 @@ def apply_manifest(
             "Give an existing directory",
         ) from error
     with tree:
-        application = _Application(tree, select, remove_damaged, on_problem, on_progress)
+        application = _Application(tree, select, remove_damaged, finish, on_problem, on_progress)
         application.run(manifest)
         return application.result()
 
@@ -148,12 +150,14 @@ class _Application:
         tree: TargetTree,
         select: Optional[Select],
         remove_damaged: bool,
+        finish: bool,
         on_problem: Optional[OnIssue],
         on_progress: Optional[Callable[[ApplyProgress], None]],
     ) -> None:
         self._tree = tree
         self._select: Select = select or _select_all
         self._remove_damaged = remove_damaged
+        self._finish = finish
         self._on_problem = on_problem
         self._on_progress = on_progress
         self._buffer = bytearray(READ_BYTES)
@@ -182,7 +186,7 @@ class _Application:
                 self._levels.append(level)
         while self._levels:
             self._finish_level(self._levels.pop())
-        if self._borrows_content and not self._problems_total:
+        if self._borrows_content and (self._finish or not self._problems_total):
             _remove_borrowed(self._tree, manifest, self._select)
 
     def result(self) -> ApplyResult:

@@ -28,6 +28,10 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?Z?)?")
 
 
+class DamagedPointError(BackupError):
+    """A point's seal or manifest is not what was sealed."""
+
+
 @dataclass(frozen=True)
 class ManifestReference:
     """Where a point's manifest lies below the crypt remote, and its plain SHA-256 and size."""
@@ -93,7 +97,7 @@ def parse_seal(text: str, name: str) -> Seal:
             data=raw.get("data", DAILY_DIRECTORY),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise BackupError(
+        raise DamagedPointError(
             f"{name} is not a seal ({error!r})", "Choose another restore point"
         ) from error
 

@@ -20,7 +20,7 @@ from typing import Iterable, List, NamedTuple, Sequence
 from ..base.errors import BackupError, ConfigError
 from ..bucket.layout import POINTS_DIRECTORY, WEEKLY_DIRECTORY
 from ..config.schema import DAYS_PER_WEEK, Weekly
-from .model import Seal, epoch_of_point, parse_seal
+from .model import DamagedPointError, Seal, epoch_of_point, parse_seal
 
 WEEKLY_VERSION = 1
 REFERENCE = "reference"
@@ -80,7 +80,7 @@ def parse_weekly(text: str, name: str) -> WeeklyPoint:
         seal = parse_seal(json.dumps(raw["seal"]), name)
         return WeeklyPoint(raw["name"], raw["mode"], raw["made_at"], seal)
     except (ValueError, KeyError, TypeError) as error:
-        raise BackupError(
+        raise DamagedPointError(
             f"{name} is not a weekly point ({error!r})", "Choose another restore point"
         ) from error
 

@@ -70,7 +70,14 @@ class RcloneNotFound(RcloneError):
 
 
 class RcloneUndecryptable(RcloneError):
-    """Names or contents can't be decrypted with the configured passwords."""
+    """Names can't be decrypted with the configured passwords."""
+
+
+class RcloneDamaged(RcloneError):
+    """An object whose name decrypts holds something else than was written.
+
+    One password pair encrypts names and contents, so that a name which decrypts proves it.
+    """
 
 
 class RcloneNetwork(RcloneError):
@@ -277,17 +284,21 @@ _RULES: Tuple[Tuple[Type[RcloneError], Tuple[str, ...], str], ...] = (
     ),
     (
         RcloneUndecryptable,
+        ("undecryptable", "not a multiple of blocksize", "bad pkcs#7 padding"),
+        "lepotato_backup_password and lepotato_backup_password2 must be those of the backup",
+    ),
+    (
+        RcloneDamaged,
         (
-            "bad password",
+            # crypt says "- bad password?" behind it, and that is the least likely cause.
             "failed to authenticate decrypted block",
             "failed to decrypt",
-            "undecryptable",
-            "not a multiple of blocksize",
-            "bad pkcs#7 padding",
-            "bad header",
+            "truncated block header",
             "not an encrypted file",
+            "too short to be encrypted",
+            "corrupted on transfer",
         ),
-        "lepotato_backup_password and lepotato_backup_password2 must be those of the backup",
+        "The object is damaged where it is stored: the passwords are right, for its name decrypts",
     ),
     (
         RcloneNetwork,

@@ -16,18 +16,29 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
 from ..base.paths import free_bytes_at, is_below, nearest_existing
+from ..base.printable import printable
 from ..base.progress import TransferStats, human_bytes
 from ..filesystem.atomic_write import write_atomically
-from ..manifest.apply import ApplyProgress, ApplyResult, apply_manifest
+from ..manifest.apply import ApplyProgress, ApplyResult, Issue, apply_manifest
 from ..manifest.model import Select
 from ..manifest.travelling import iter_download_paths
 from ..points.model import Seal, parse_seal
 from ..rclone.commands import Rclone
+from ..rclone.log import (
+    RcloneCapExceeded,
+    RcloneDamaged,
+    RcloneError,
+    RcloneNetwork,
+    RcloneNoSpace,
+    RcloneNotFound,
+    RcloneStalled,
+    RcloneUnauthorized,
+)
 from ..rclone.name_lists import write_file_list
 from .selection import Selected, Wish
 
@@ -192,14 +203,18 @@ def restore_point(
     wish: Wish,
     select: Optional[Select] = None,
     watchers: Optional[Watchers] = None,
+    accept_damaged: bool = False,
+    earlier: Optional[Callable[[Sequence[bytes]], Mapping[bytes, str]]] = None,
 ) -> RestoreResult:
     """Restore what *select* accepts of *seal* into *target*, which :func:`check_target` accepted.
 
     *download* brings the bytes, once more after a damage.
     *manifest* is the point's (:func:`fetch_manifest`); *select* is None for the whole point.
-    The work directory stays: :func:`finish_target` removes it. Raises :class:`BackupError` when
-    something is missing or damaged after the last attempt; the target is then left for a look,
-    and for another try.
+    The work directory stays: :func:`finish_target` removes it. What is good is finished, with
+    owners, modes and links, whatever else is damaged. Raises :class:`BackupError` when something
+    is missing or damaged after the last attempt, unless that is to be accepted (*accept_damaged*);
+    the target is then left for a look, and for another try. *earlier* tells of damaged paths
+    which earlier point has them whole.
     """
     watchers = watchers or Watchers()
     kept_manifest, download_list = _begin(seal, manifest, target, wish)
@@ -207,29 +222,42 @@ def restore_point(
     attempt = 1
     while True:
         journal.step("download")
+        failure = None
         if count:
-            download(
-                Wanted(
-                    seal,
-                    target,
-                    download_list,
-                    count,
-                    is_whole=select is None,
-                    on_progress=watchers.transfer,
+            try:
+                download(
+                    Wanted(
+                        seal,
+                        target,
+                        download_list,
+                        count,
+                        is_whole=select is None,
+                        on_progress=watchers.transfer,
+                    )
                 )
-            )
+            except RcloneError as error:
+                if not brought_the_rest(error):
+                    raise
+                failure = error
         journal.step("apply")
         applied = apply_manifest(
             kept_manifest,
             target,
             select=select,
             remove_damaged=attempt < ATTEMPTS,
+            finish=attempt == ATTEMPTS,
             on_progress=watchers.apply,
         )
         if applied.is_complete:
             return RestoreResult(seal, target, applied, attempt)
         if attempt == ATTEMPTS:
-            raise incomplete(seal, target, applied)
+            if isinstance(failure, RcloneNetwork):
+                # What did not come may be whole: nothing is called damaged.
+                raise failure
+            if accept_damaged:
+                return RestoreResult(seal, target, applied, attempt)
+            paths = [issue.path for issue in applied.problems[:PROBLEMS_TOLD]]
+            raise incomplete(seal, target, applied, earlier(paths) if earlier else {})
         journal.info(f"{applied.problems_total} files missing or damaged after attempt {attempt}")
         attempt += 1
 
@@ -239,16 +267,39 @@ def finish_target(target: str) -> None:
     shutil.rmtree(os.path.join(target, WORK_DIRECTORY))
 
 
-def incomplete(seal: Seal, target: str, applied: ApplyResult) -> BackupError:
-    """What to raise for a tree that is not the tree that was."""
-    told = "; ".join(
-        f"{os.fsdecode(issue.path)}: {issue.reason}" for issue in applied.problems[:PROBLEMS_TOLD]
-    )
+def brought_the_rest(error: RcloneError) -> bool:
+    """Whether a download that ended with *error* went on to the other files.
+
+    rclone does so when each of its complaints is about one object. A refused key, a cap and a full
+    disk are about all of them; a broken connection may be about any number.
+    """
+    if isinstance(error, (RcloneCapExceeded, RcloneUnauthorized, RcloneNoSpace, RcloneStalled)):
+        return False
+    if isinstance(error, (RcloneDamaged, RcloneNotFound)):
+        return True
+    findings = error.result.errors if error.result is not None else ()
+    return bool(findings) and all(finding.name for finding in findings)
+
+
+def problem_told(issue: Issue, earlier: Mapping[bytes, str]) -> str:
+    """A damaged entry in words, with the newest point that has it whole."""
+    whole = earlier.get(issue.path)
+    return f"{printable(issue.path)}: {issue.reason}" + (f" (whole in {whole})" if whole else "")
+
+
+def incomplete(
+    seal: Seal, target: str, applied: ApplyResult, earlier: Optional[Mapping[bytes, str]] = None
+) -> BackupError:
+    """What to raise for a tree that is not the tree that was; *earlier* tells of damaged paths
+    which point has them whole."""
+    shown = applied.problems[:PROBLEMS_TOLD]
+    told = "; ".join(problem_told(issue, earlier or {}) for issue in shown)
+    more = applied.problems_total - len(shown)
     return BackupError(
-        f"{seal.id} is not whole in {target}: {applied.problems_total} entries are missing or "
-        f"damaged ({told})",
-        "What was restored is there and right. Try an earlier restore point for the rest; "
-        "restore-from-b2.sh alone lists them",
+        f"{seal.id} is not whole in {target}: {applied.problems_total} of {applied.entries} "
+        f"entries are missing or damaged ({told}{f'; and {more} more' if more else ''})",
+        "The others were restored and are right. For these try an earlier restore point, with "
+        "--path and another --target; restore-from-b2.sh alone lists them",
     )
 
 

@@ -1,19 +1,29 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the point that a person means, and its manifest; a damaged one has a way to the one before."""
+"""Find the point that a person means, and its manifest; from a damaged one on to the next."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from typing import List
 
 from ..base.errors import BackupError
+from ..base.journal import Journal
 from ..bucket.layout import POINTS_DIRECTORY
 from ..filesystem.sha256 import sha256_of
-from ..points.model import Seal, choose_point, ids_of_seals, parse_seal, seal_path
+from ..points.model import (
+    DamagedPointError,
+    Seal,
+    choose_point,
+    ids_of_seals,
+    parse_seal,
+    seal_path,
+)
 from ..points.weekly_find import find_weekly
 from ..rclone.commands import Rclone
+from ..rclone.log import RcloneDamaged, RcloneNotFound
 
 
 def point_ids(rclone: Rclone) -> List[str]:
@@ -30,12 +40,64 @@ def seals_in(directory: str) -> List[Seal]:
     return seals
 
 
+# What says that a point itself is bad, and not the way to it.
+_DAMAGES = (DamagedPointError, RcloneDamaged, RcloneNotFound)
+
+
+def open_point(
+    rclone: Rclone, wanted: str, manifest: str, journal: Journal, *, kept_manifest: str = ""
+) -> Seal:
+    """The seal of the point that *wanted* means, its manifest downloaded to *manifest*.
+
+    *kept_manifest* may hold it already, from a restore that was interrupted. ``daily`` is the
+    newest night whose seal and manifest are whole: a warning names those passed over. Raises
+    :class:`DamagedPointError` for a damaged point that was asked for by its time; the hint names
+    the one before.
+    """
+    if os.path.exists(kept_manifest):
+        shutil.copyfile(kept_manifest, manifest)
+    if wanted.startswith("weekly"):
+        try:
+            seal = find_point(rclone, wanted)
+            fetch_manifest(rclone, seal, manifest)
+        except _DAMAGES as error:
+            raise _damaged(wanted, error, "") from error
+        return seal
+    identifiers = point_ids(rclone)
+    chosen = identifiers.index(choose_point(identifiers, wanted))
+    while True:
+        before = identifiers[chosen - 1] if chosen else ""
+        try:
+            seal = _read_seal(rclone, identifiers[chosen])
+            fetch_manifest(rclone, seal, manifest)
+        except _DAMAGES as error:
+            damaged = _damaged(identifiers[chosen], error, before)
+            if wanted != "daily" or not before:
+                raise damaged from error
+            journal.warning(f"{damaged.message}: the night before it, {before}, is taken instead")
+            chosen -= 1
+        else:
+            return seal
+
+
+def _damaged(name: str, error: BackupError, before: str) -> BackupError:
+    way = f"The night before it is {before}" if before else "restore-from-b2.sh lists the others"
+    return DamagedPointError(
+        f"the point {name} is damaged where it is stored ({error.message})",
+        f"{way}. The passwords are right: the names decrypt",
+    )
+
+
 def find_point(rclone: Rclone, wanted: str) -> Seal:
     """The seal of the night that *wanted* means (see :func:`..points.model.choose_point`)."""
     kind, _space, date = wanted.partition(" ")
     if kind == "weekly":
         return find_weekly(rclone, date)
-    path = seal_path(choose_point(point_ids(rclone), wanted))
+    return _read_seal(rclone, choose_point(point_ids(rclone), wanted))
+
+
+def _read_seal(rclone: Rclone, identifier: str) -> Seal:
+    path = seal_path(identifier)
     return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8", "replace"), path)
 
 
@@ -50,7 +112,7 @@ def fetch_manifest(rclone: Rclone, seal: Seal, path: str) -> None:
 def check_sealed(path: str, seal: Seal) -> None:
     """Raise :class:`BackupError` unless the file at *path* is the manifest that was sealed."""
     if sha256_of(path) != seal.manifest.sha256:
-        raise BackupError(
+        raise DamagedPointError(
             f"{seal.manifest.path} in the bucket is not what {seal.id} was sealed with",
             "Choose an earlier restore point; restore-from-b2.sh alone lists them",
         )

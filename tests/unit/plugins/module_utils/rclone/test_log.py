@@ -15,6 +15,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.rclone.log import 
     Finding,
     LogReader,
     RcloneCapExceeded,
+    RcloneDamaged,
     RcloneError,
     RcloneNetwork,
     RcloneNoSpace,
@@ -129,10 +130,17 @@ def test_messages_go_on_without_the_noise() -> None:
         ("Usage cap exceeded (403 cap_exceeded)", 7, RcloneCapExceeded, "Caps & Alerts"),
         ("write /x: no space left on device", 1, RcloneNoSpace, "room"),
         (
-            "failed to authenticate decrypted block",
+            "failed to authenticate decrypted block - bad password?",
+            1,
+            RcloneDamaged,
+            "the passwords are right",
+        ),
+        ("not an encrypted file - bad magic string", 1, RcloneDamaged, "damaged"),
+        (
+            "undecryptable name detected: not a multiple of blocksize",
             1,
             RcloneUndecryptable,
-            "passwo",
+            "lepotato_backup_password2",
         ),
         (
             "undecryptable name detected: bad PKCS#7 padding",
