@@ -16,7 +16,10 @@ from ..base.errors import EXIT_FAILED, BackupError, Interrupted
 from ..config.schema import CONFIG_PATH
 from ..process.guardian import called_as
 from ..process.signals import signals_raise
-from . import commands_night, commands_points, commands_restore, commands_stack
+from . import restore as restore_module
+from . import run as run_module
+from . import snapshots as snapshots_module
+from . import start as start_module
 from .restore_options import SECOND
 
 
@@ -50,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    run = _add(commands, "run", commands_night.run, "do the night: capture, upload, seal")
+    run = _add(commands, "run", run_module.run, "do the night: capture, upload, seal")
     run.add_argument("--dry-run", action="store_true", help="touch nothing, say what would be done")
     run.add_argument(
         "--accept-shrink",
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     restore = _add(
-        commands, "restore", commands_restore.restore, "list restore points, or restore one"
+        commands, "restore", restore_module.restore, "list restore points, or restore one"
     )
     restore.add_argument(
         "point",
@@ -74,32 +77,34 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("date", nargs="?", help="with daily or weekly: the point of that date")
     _add_restore_options(restore)
 
-    snapshots = _add(commands, "snapshots", commands_points.snapshots, "list the restore points")
+    snapshots = _add(commands, "snapshots", snapshots_module.snapshots, "list the restore points")
     _add_origin(snapshots)
-    prune = _add(commands, "prune", commands_points.prune, "remove restore points that are too old")
+    prune = _add(
+        commands, "prune", snapshots_module.prune, "remove restore points that are too old"
+    )
     prune.add_argument("--dry-run", action="store_true", help="remove nothing, tell what and why")
     verify = _add(
         commands,
         "verify",
-        commands_restore.verify,
+        restore_module.verify,
         "compare the newest restore point with the bucket",
     )
     _add_origin(verify)
-    _add(commands, "status", commands_night.status, "tell how the last run ended")
+    _add(commands, "status", run_module.status, "tell how the last run ended")
     _add(
         commands,
         "containers",
-        commands_night.containers,
+        run_module.containers,
         "tell what a night stops, and in which order",
     )
-    _add(commands, "recover", commands_night.recover, "start what an interrupted run left stopped")
+    _add(commands, "recover", run_module.recover, "start what an interrupted run left stopped")
     _add(
         commands,
         "start",
-        commands_stack.start,
+        start_module.start,
         "bring up the compose projects, after a restore onto a blank board",
     )
-    check = _add(commands, "check-config", commands_night.check_config, "check a configuration")
+    check = _add(commands, "check-config", run_module.check_config, "check a configuration")
     check.add_argument("file", nargs="?", help="the file (default: what --config names)")
     return parser
 

@@ -26,7 +26,7 @@ from ..restore.directory import Download, Watchers, download_version
 from ..restore.selection import Selected, Wish
 from ..second.read import download_from_second
 from ..second.store import require_second, second_rclone
-from .commands_night import prepared_state
+from .run import prepared_state
 
 # What --from takes beside b2.
 SECOND = "second"

@@ -35,11 +35,9 @@ from ..restore.directory import (
 from ..restore.downloaded import apply_downloaded
 from ..restore.selection import Chooser, Selected, measure
 from ..second.read import prove_second
-from .commands_in_place import compare, in_place
-from .commands_night import prepared_state
-from .commands_points import snapshots
-from .commands_replaced import forget, list_replaced
 from .output import answer, say
+from .replaced import forget, list_replaced
+from .restore_in_place import compare, in_place
 from .restore_options import (
     Asked,
     ask,
@@ -50,6 +48,8 @@ from .restore_options import (
     wanted_point,
     wish_of,
 )
+from .run import prepared_state
+from .snapshots import snapshots
 
 
 def restore(arguments: argparse.Namespace) -> int:

@@ -17,8 +17,8 @@ from ..process.logs import RunLog, stream_handler
 from ..process.run_lock import RunLock
 from ..process.runner import SubprocessRunner
 from ..restore.in_place import recover_all
-from .commands_night import prepared_state
 from .output import answer, say
+from .run import prepared_state
 
 
 def start(arguments: argparse.Namespace) -> int:

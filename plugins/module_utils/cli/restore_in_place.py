@@ -27,9 +27,9 @@ from ..restore.directory import check_free, check_target, restore_point
 from ..restore.in_place import SwapResult, plan_groups, recover_all, swap_in_place
 from ..restore.live_paths import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
 from ..restore.selection import SYSTEM_TREE, Chooser, Selected, Wish, measure
-from .commands_night import prepared_state, recover_command
 from .output import answer, say
 from .restore_options import Asked, ask, bars, expected_seconds, settle_unfinished
+from .run import prepared_state, recover_command
 
 # A JSON answer names so many differences and counts the rest.
 DIFFERENCES_TOLD = 1000

@@ -33,11 +33,11 @@ from ..process.run_lock import RunLock
 from ..process.runner import SubprocessRunner
 from ..rclone.conf import read_remote
 from ..second.prune import prune_second_now
-from .commands_night import prepared_state
-from .commands_replaced import say_replaced
-from .commands_second import points_on_second, say_second, second_told
 from .output import answer, say
+from .replaced import say_replaced
 from .restore_options import SECOND, open_asked
+from .run import prepared_state
+from .second_points import points_on_second, say_second, second_told
 
 # Where a point lies, in JSON; the third place is restore_options.SECOND.
 BUCKET = "b2"
