@@ -1,67 +1,92 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands that read restore points: restore and verify."""
+"""The command restore: its options, and which of its ways they choose."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
-import logging
 import os
-import sys
 import tempfile
-import time
-from typing import Any, Dict, Iterator
+from typing import Iterator
 
-from ..base.errors import EXIT_OK, EXIT_WARNINGS, ConfigError
-from ..base.paths import free_bytes_at, is_below
-from ..base.progress import ProgressBar, human_bytes, human_seconds
+from ..base.errors import ConfigError
 from ..points.model import Seal
-from ..points.verified import prove_and_note
-from ..process.logs import RunLog, stream_handler
-from ..restore.directory import (
-    WORK_DIRECTORY,
-    RestoreResult,
-    check_free,
-    check_place,
-    check_target,
-    fetch_manifest,
-    find_point,
-    finish_target,
-    restore_point,
-)
-from ..restore.downloaded import apply_downloaded
-from ..restore.selection import Chooser, Selected, measure
-from ..second.read import prove_second
-from .output import answer, say
+from ..restore.directory import WORK_DIRECTORY, fetch_manifest, find_point
+from ..restore.selection import Chooser, measure
+from . import snapshots
+from .origin import Asked, add_origin, open_asked
 from .replaced import forget, list_replaced
-from .restore_in_place import compare, in_place
-from .restore_options import (
-    Asked,
-    ask,
-    bars,
-    expected_seconds,
-    open_asked,
-    settle_unfinished,
-    wanted_point,
-    wish_of,
-)
-from .run import prepared_state
-from .snapshots import snapshots
+from .restore_check import compare
+from .restore_in_place import in_place
+from .restore_options import wanted_point, wish_of
+from .restore_to_directory import finish_downloaded, into_target
+
+NAME = "restore"
+HELP = "list restore points, or restore one"
 
 
-def restore(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which point, where to and where from, which part of it."""
+    parser.add_argument(
+        "point",
+        nargs="?",
+        help="daily, weekly, or a time such as 2026-11-22T02:00Z; nothing lists them",
+    )
+    parser.add_argument("date", nargs="?", help="with daily or weekly: the point of that date")
+    where = parser.add_argument_group("where to (one of them)")
+    where.add_argument("--target", metavar="DIR", help="into an empty or new directory")
+    where.add_argument(
+        "--in-place",
+        action="store_true",
+        help="in place of the live data, which is kept aside; services are down for the swap only",
+    )
+    where.add_argument(
+        "--check", action="store_true", help="nowhere: compare with the live data (3: it differs)"
+    )
+    where.add_argument(
+        "--from-downloaded",
+        metavar="DIR",
+        help="finish what 'rclone copy b2-encrypted: DIR' brought, in DIR/daily",
+    )
+    where.add_argument(
+        "--blank", action="store_true", help="with --in-place: refuse to replace any live data"
+    )
+    add_origin(parser)
+    part = parser.add_argument_group("which part (the whole point without; each may be repeated)")
+    part.add_argument("--tree", action="append", default=[], help="a tree: docker-volumes")
+    part.add_argument("--volume", action="append", default=[], help="a Docker volume by its name")
+    part.add_argument(
+        "--path", action="append", default=[], help="a path of the host, or a glob of such paths"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before it starts")
+    parser.add_argument(
+        "--replaced", action="store_true", help="list what restores in place moved aside"
+    )
+    parser.add_argument(
+        "--forget-replaced", metavar="ID", help="delete for good what one of them (or all) did"
+    )
+    parser.add_argument(
+        "--rclone-config",
+        metavar="FILE",
+        help="on any other machine: an rclone.conf is all that is needed",
+    )
+    parser.add_argument(
+        "--rclone", metavar="PROGRAM", default="rclone", help="with it: the rclone to run"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Restore one point, or a part of it; without a point, list them."""
     if arguments.from_downloaded:
-        return _downloaded(arguments)
+        return finish_downloaded(arguments)
     if arguments.replaced:
         return list_replaced(arguments)
     if arguments.forget_replaced is not None:
         return forget(arguments)
     if arguments.point is None:
-        return snapshots(arguments)
+        return snapshots.run(arguments)
     _check_where(arguments)
     asked = open_asked(arguments)
     seal = find_point(asked.rclone, wanted_point(arguments))
@@ -72,27 +97,7 @@ def restore(arguments: argparse.Namespace) -> int:
             return compare(arguments, asked, seal, manifest, chooser)
         if arguments.in_place:
             return in_place(arguments, asked, seal, manifest, chooser, selected)
-        return _into_target(arguments, asked, seal, manifest, chooser, selected)
-
-
-def verify(arguments: argparse.Namespace) -> int:
-    """Compare the newest restore point with what the bucket, or the second destination, holds."""
-    asked = open_asked(arguments)
-    state = prepared_state(asked.config)
-    if asked.is_second:
-        where = "on the second destination"
-        proof = prove_second(asked.rclone, state.directory)
-    else:
-        where = "in the bucket"
-        proof = prove_and_note(asked.rclone, asked.config, time.time())
-    if arguments.json:
-        answer(dataclasses.asdict(proof))
-    else:
-        say(
-            f"{proof.point} is {where} as it was sealed: {proof.found.files} files, "
-            f"{human_bytes(proof.found.bytes)}"
-        )
-    return EXIT_OK
+        return into_target(arguments, asked, seal, manifest, chooser, selected)
 
 
 def _check_where(arguments: argparse.Namespace) -> None:
@@ -119,101 +124,3 @@ def _manifest_of(asked: Asked, seal: Seal, target: str) -> Iterator[str]:
         path = os.path.join(directory, "manifest.jsonl.gz")
         fetch_manifest(asked.rclone, seal, path)
         yield path
-
-
-def _into_target(
-    arguments: argparse.Namespace,
-    asked: Asked,
-    seal: Seal,
-    manifest: str,
-    chooser: Chooser,
-    selected: Selected,
-) -> int:
-    target = os.path.abspath(arguments.target)
-    check_place(target, asked.config.paths.staging)
-    resumes = check_target(target, seal, chooser.wish)
-    if not resumes:
-        check_free(target, seal, selected)
-    ask(
-        arguments,
-        f"{'go on with' if resumes else 'restore'} {chooser.wish.told()} of {seal.id} of "
-        f"{seal.host} to {target}",
-        f"{selected.files} files, {human_bytes(selected.bytes)}; "
-        f"{human_bytes(free_bytes_at(target))} free there; "
-        f"about {human_seconds(expected_seconds(selected))} at 100 Mbit/s",
-        *_sources_around(target, asked),
-    )
-    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
-    settle_unfinished(asked, log)
-    started = time.monotonic()
-    with bars(selected) as watchers:
-        result = restore_point(
-            asked.download,
-            log,
-            seal,
-            manifest,
-            target,
-            wish=chooser.wish,
-            select=None if chooser.wish.is_whole else chooser,
-            watchers=watchers,
-        )
-    finish_target(target)
-    _say_restored(arguments, log, result, time.monotonic() - started)
-    log.close()
-    return EXIT_WARNINGS if log.warnings else EXIT_OK
-
-
-def _sources_around(target: str, asked: Asked) -> Iterator[str]:
-    for source in asked.sources:
-        for path in source.paths:
-            if is_below(os.path.realpath(target), os.path.realpath(path)):
-                yield f"nights will back it up again there: it lies in the source {path}"
-
-
-def _downloaded(arguments: argparse.Namespace) -> int:
-    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
-    wanted = wanted_point(arguments) if arguments.point else "daily"
-    meter = ProgressBar(sys.stderr, "check")
-    started = time.monotonic()
-    try:
-        result = apply_downloaded(
-            os.path.abspath(arguments.from_downloaded), wanted, wish_of(arguments), log
-        )
-    finally:
-        meter.end()
-    _say_restored(arguments, log, result, time.monotonic() - started)
-    log.close()
-    return EXIT_WARNINGS if log.warnings else EXIT_OK
-
-
-def _say_restored(
-    arguments: argparse.Namespace, log: RunLog, result: RestoreResult, seconds: float
-) -> None:
-    for issue in result.applied.warnings:
-        log.warning(f"{os.fsdecode(issue.path)}: {issue.reason}")
-    for path in result.applied.extras:
-        if os.fsdecode(path) != WORK_DIRECTORY:
-            log.warning(f"{os.fsdecode(path)} is in the target and not in {result.seal.id}")
-    if arguments.json:
-        answer(_result_told(result))
-        return
-    say(
-        f"restored {result.seal.id} to {result.target} in {human_seconds(seconds)}: "
-        f"{result.applied.verified_files} files, "
-        f"{human_bytes(result.applied.verified_bytes)}, every checksum right"
-    )
-
-
-def _result_told(result: RestoreResult) -> Dict[str, Any]:
-    return {
-        "point": result.seal.id,
-        "target": result.target,
-        "files": result.applied.verified_files,
-        "bytes": result.applied.verified_bytes,
-        "entries": result.applied.entries,
-        "attempts": result.attempts,
-        "warnings": [
-            {"path": os.fsdecode(issue.path), "reason": issue.reason}
-            for issue in result.applied.warnings
-        ],
-    }
