@@ -26,7 +26,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("capture_driver.py")
 DRIVER_TIMEOUT_SECONDS = 90.0
 PROGRAM = (
-    "import sys; from ansible_collections.lepotato.backup.plugins.module_utils.cli import main; "
+    "import sys; "
+    "from ansible_collections.lepotato.backup.plugins.module_utils.cli.main import main; "
     "sys.exit(main(sys.argv[1:]))"
 )
 

@@ -53,7 +53,9 @@ def test_recover_starts_what_was_down_when_the_kernel_killed_the_program(
         assert killed.stderr.splitlines()[-1] == f"step {step} 1"
         assert lab.states() == DOWN_AT[step]
 
-        recover = f"import sys; from {MODULE_UTILS}.cli import main; sys.exit(main(sys.argv[1:]))"
+        recover = (
+            f"import sys; from {MODULE_UTILS}.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        )
         config_path = lab.directory / "config.json"
         done = subprocess.run(
             [sys.executable, "-c", recover, "--config", str(config_path), "recover", "--json"],

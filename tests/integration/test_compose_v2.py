@@ -100,7 +100,7 @@ def program(lab: Lab, *argv: str) -> subprocess.CompletedProcess[str]:
     ]
     path = lab.directory / "config.json"
     path.write_text(json.dumps(config))
-    main = f"import sys; from {MODULE_UTILS}.cli import main; sys.exit(main(sys.argv[1:]))"
+    main = f"import sys; from {MODULE_UTILS}.cli.main import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run(
         [sys.executable, "-c", main, "--config", str(path), *argv],
         check=False,

@@ -13,7 +13,7 @@ from ..points.model import Seal
 from ..process.logs import RunLog
 from ..restore.directory import WORK_DIRECTORY, RestoreResult, problem_told
 from ..restore.earlier_whole import earlier_whole
-from .restore_options import Asked
+from .origin import Asked
 
 
 def earlier_of(

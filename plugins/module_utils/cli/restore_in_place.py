@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""restore --in-place and restore --check: a restore point and the live data."""
+"""restore --in-place: a restore point takes the place of the live data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from ..base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError, ConfigError
+from ..base.errors import EXIT_FAILED, EXIT_OK, EXIT_WARNINGS, BackupError
 from ..base.progress import human_bytes, human_seconds
 from ..config.schema import Config
 from ..docker.engine import DockerClient
@@ -22,18 +22,17 @@ from ..points.model import Seal, point_id
 from ..process.guardian import guarded
 from ..process.logs import RunLog, stream_handler
 from ..process.run_lock import RunLock
-from ..restore.check import LiveDifference, compare_live
 from ..restore.directory import check_free, check_target, restore_point
 from ..restore.in_place import SwapResult, plan_groups, recover_all, swap_in_place
 from ..restore.live_paths import Stage, is_ours, live_paths, make_moves, make_roots, plan_stages
 from ..restore.selection import SYSTEM_TREE, Chooser, Selected, Wish, measure
-from .commands_night import prepared_state, recover_command
+from .confirmation import ask
 from .damage import checksums_told, earlier_of, tell_issues
+from .origin import Asked, board_config
 from .output import answer, say
-from .restore_options import Asked, ask, bars, expected_seconds, settle_unfinished
+from .preparation import prepared_state, recover_command
+from .restore_download import bars, expected_seconds, settle_unfinished
 
-# A JSON answer names so many differences and counts the rest.
-DIFFERENCES_TOLD = 1000
 PATHS_TOLD = 10
 
 # What the engine makes in an empty directory of volumes at its start.
@@ -49,7 +48,7 @@ def in_place(
     selected: Selected,
 ) -> int:
     """Put a point, or a part of it, in place of the live data; the old data is kept aside."""
-    config = _board(asked)
+    config = board_config(asked)
     if chooser.wish.is_whole:
         # System files go over a board only when they are asked for.
         chooser = Chooser(Wish(trees=_live_trees(config, seal)), asked.sources)
@@ -90,47 +89,6 @@ def in_place(
     if not result.is_new:
         return EXIT_FAILED
     return EXIT_WARNINGS if log.warnings else EXIT_OK
-
-
-def compare(
-    arguments: argparse.Namespace, asked: Asked, seal: Seal, manifest: str, chooser: Chooser
-) -> int:
-    """Tell how the live data differs from a point; 3 when it does."""
-    config = _board(asked)
-    listed: List[str] = []
-
-    def heard(difference: LiveDifference) -> None:
-        if not arguments.json:
-            say(difference.told)
-        elif len(listed) < DIFFERENCES_TOLD:
-            listed.append(difference.told)
-
-    found = compare_live(manifest, chooser, config.sources, (config.paths.staging,), heard)
-    if arguments.json:
-        answer(
-            {
-                "point": seal.id,
-                "equal": found.is_equal,
-                "entries": found.entries,
-                **found.counts,
-                "differences": listed,
-            }
-        )
-    elif found.is_equal:
-        say(f"the live data is what {seal.id} holds: {found.entries} entries compared")
-    else:
-        told = ", ".join(f"{count} {what}" for what, count in found.counts.items() if count)
-        say(f"{told}, of {found.entries} entries in {seal.id}")
-    return EXIT_OK if found.is_equal else EXIT_WARNINGS
-
-
-def _board(asked: Asked) -> Config:
-    if not asked.is_board:
-        raise ConfigError(
-            "only the host itself knows where its live data is",
-            "Leave out --rclone-config and run it there, or restore into a directory (--target)",
-        )
-    return asked.config
 
 
 def _live_trees(config: Config, seal: Seal) -> Tuple[str, ...]:

@@ -1,25 +1,22 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands that read restore points: restore and verify."""
+"""restore --target and --from-downloaded: a restore point, or a part of it, in a directory."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
 import sys
-import tempfile
 import time
 from typing import Any, Dict, Iterator
 
-from ..base.errors import EXIT_OK, EXIT_WARNINGS, ConfigError
+from ..base.errors import EXIT_OK, EXIT_WARNINGS
 from ..base.paths import free_bytes_at, is_below
 from ..base.printable import printable
 from ..base.progress import ProgressBar, human_bytes, human_seconds
 from ..points.model import Seal
-from ..points.verified import prove_and_note
 from ..process.logs import RunLog, stream_handler
 from ..restore.directory import (
     WORK_DIRECTORY,
@@ -31,90 +28,16 @@ from ..restore.directory import (
     restore_point,
 )
 from ..restore.downloaded import apply_downloaded
-from ..restore.open_point import open_point
-from ..restore.selection import Chooser, Selected, measure
-from ..second.read import prove_second
-from .commands_in_place import compare, in_place
-from .commands_night import prepared_state
-from .commands_points import snapshots
-from .commands_replaced import forget, list_replaced
+from ..restore.selection import Chooser, Selected
+from .confirmation import ask
 from .damage import checksums_told, earlier_of, tell_issues
+from .origin import Asked
 from .output import answer, say
-from .restore_options import (
-    Asked,
-    ask,
-    bars,
-    expected_seconds,
-    open_asked,
-    settle_unfinished,
-    wanted_point,
-    wish_of,
-)
+from .restore_download import bars, expected_seconds, settle_unfinished
+from .restore_options import wanted_point, wish_of
 
 
-def restore(arguments: argparse.Namespace) -> int:
-    """Restore one point, or a part of it; without a point, list them."""
-    if arguments.from_downloaded:
-        return _downloaded(arguments)
-    if arguments.replaced:
-        return list_replaced(arguments)
-    if arguments.forget_replaced is not None:
-        return forget(arguments)
-    if arguments.point is None:
-        return snapshots(arguments)
-    _check_where(arguments)
-    asked = open_asked(arguments)
-    log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
-    with tempfile.TemporaryDirectory(prefix="lepotato-backup-") as directory:
-        manifest = os.path.join(directory, "manifest.jsonl.gz")
-        kept = os.path.join(arguments.target or "", WORK_DIRECTORY, "manifest.jsonl.gz")
-        wanted = wanted_point(arguments)
-        seal = open_point(asked.rclone, wanted, manifest, log, kept_manifest=kept)
-        chooser = Chooser(wish_of(arguments), asked.sources)
-        selected = measure(manifest, chooser)
-        if arguments.check:
-            code = compare(arguments, asked, seal, manifest, chooser)
-        elif arguments.in_place:
-            code = in_place(arguments, asked, seal, manifest, chooser, selected)
-        else:
-            code = _into_target(arguments, asked, seal, manifest, chooser, selected)
-    # Another night than was meant is worth a look, however well it went.
-    return code or (EXIT_WARNINGS if log.warnings else EXIT_OK)
-
-
-def verify(arguments: argparse.Namespace) -> int:
-    """Compare the newest restore point with what the bucket, or the second destination, holds."""
-    asked = open_asked(arguments)
-    state = prepared_state(asked.config)
-    if asked.is_second:
-        where = "on the second destination"
-        proof = prove_second(asked.rclone, state.directory)
-    else:
-        where = "in the bucket"
-        proof = prove_and_note(asked.rclone, asked.config, time.time())
-    if arguments.json:
-        answer(dataclasses.asdict(proof))
-    else:
-        say(
-            f"{proof.point} is {where} as it was sealed: {proof.found.files} files, "
-            f"{human_bytes(proof.found.bytes)}"
-        )
-    return EXIT_OK
-
-
-def _check_where(arguments: argparse.Namespace) -> None:
-    if arguments.target == "":
-        raise ConfigError("the target has no name", "Say --target DIR; is a variable empty?")
-    chosen = [arguments.target is not None, arguments.in_place, arguments.check]
-    if sum(chosen) != 1:
-        raise ConfigError(
-            "restore needs to know where to",
-            "Say --target DIR (an empty or new directory), --in-place (replaces live data and "
-            "keeps it aside) or --check (compares and changes nothing)",
-        )
-
-
-def _into_target(
+def into_target(
     arguments: argparse.Namespace,
     asked: Asked,
     seal: Seal,
@@ -122,6 +45,7 @@ def _into_target(
     chooser: Chooser,
     selected: Selected,
 ) -> int:
+    """Restore a point, or a part of it, into the directory that ``--target`` names."""
     target = os.path.abspath(arguments.target)
     check_place(target, asked.config.paths.staging)
     resumes = check_target(target, seal, chooser.wish)
@@ -158,14 +82,8 @@ def _into_target(
     return EXIT_WARNINGS if log.warnings else EXIT_OK
 
 
-def _sources_around(target: str, asked: Asked) -> Iterator[str]:
-    for source in asked.sources:
-        for path in source.paths:
-            if is_below(os.path.realpath(target), os.path.realpath(path)):
-                yield f"nights will back it up again there: it lies in the source {path}"
-
-
-def _downloaded(arguments: argparse.Namespace) -> int:
+def finish_downloaded(arguments: argparse.Namespace) -> int:
+    """Make a restored tree of what plain rclone has downloaded."""
     log = RunLog("restore", [stream_handler(sys.stderr, logging.INFO)])
     wanted = wanted_point(arguments) if arguments.point else "daily"
     meter = ProgressBar(sys.stderr, "check")
@@ -179,6 +97,13 @@ def _downloaded(arguments: argparse.Namespace) -> int:
     _say_restored(arguments, log, result, time.monotonic() - started)
     log.close()
     return EXIT_WARNINGS if log.warnings else EXIT_OK
+
+
+def _sources_around(target: str, asked: Asked) -> Iterator[str]:
+    for source in asked.sources:
+        for path in source.paths:
+            if is_below(os.path.realpath(target), os.path.realpath(path)):
+                yield f"nights will back it up again there: it lies in the source {path}"
 
 
 def _say_restored(

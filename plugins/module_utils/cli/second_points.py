@@ -15,8 +15,9 @@ from ..points.model import Seal
 from ..points.read import Points, read_points
 from ..process.runner import SubprocessRunner
 from ..second.store import require_second, second_rclone
+from .origin import Asked
 from .output import say
-from .restore_options import SECOND, Asked
+from .places import SECOND
 
 Tell = Callable[[Seal], Dict[str, Any]]
 

@@ -15,9 +15,9 @@ from ..base.progress import human_bytes
 from ..config.schema import Config, load_config
 from ..process.run_lock import RunLock
 from ..restore.replaced import REPLACED, Replaced, ReplacedList, size_bytes
-from .commands_night import prepared_state
+from .confirmation import ask
 from .output import answer, say
-from .restore_options import ask
+from .preparation import prepared_state
 
 
 def list_replaced(arguments: argparse.Namespace) -> int:

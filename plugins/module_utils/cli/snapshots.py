@@ -1,50 +1,45 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands that look after restore points: snapshots and prune."""
+"""The command snapshots: all restore points, wherever they lie."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
 import os
 import sys
-import time
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Dict, List, Sequence
 
-from ..base.errors import EXIT_OK, EXIT_WARNINGS, BackupError
+from ..base.errors import EXIT_OK, EXIT_WARNINGS
 from ..base.progress import human_bytes
 from ..base.state_files import StateFiles
 from ..config.schema import DAYS_PER_WEEK, Config
 from ..cost.prices import month_usd
 from ..points.model import Seal, epoch_of_point, rfc3339
-from ..points.prune import judge, judge_leftovers
-from ..points.prune import prune as prune_points
 from ..points.read import Points, read_points
-from ..points.retention import LOCAL, Verdict
-from ..points.store import PointStore, encrypted_amount
-from ..points.verified import Verification, prove_and_note, read_verified, verified_of
+from ..points.store import encrypted_amount
+from ..points.verified import Verification, read_verified, verified_of
 from ..points.weekly import COPY, WeeklyPoint, date_of, local_date
 from ..points.weekly_local import LocalWeeklies
-from ..process.logs import RunLog, stream_handler
-from ..process.run_lock import RunLock
 from ..process.runner import SubprocessRunner
-from ..rclone.conf import read_remote
-from ..second.prune import prune_second_now
-from .commands_night import prepared_state
-from .commands_replaced import say_replaced
-from .commands_second import points_on_second, say_second, second_told
+from .origin import add_origin, open_asked
 from .output import answer, say
-from .restore_options import SECOND, open_asked
+from .places import BUCKET, SSD
+from .replaced import say_replaced
+from .second_points import points_on_second, say_second, second_told
 
-# Where a point lies, in JSON; the third place is restore_options.SECOND.
-BUCKET = "b2"
-SSD = "ssd"
+NAME = "snapshots"
+HELP = "list the restore points"
 
 
-def snapshots(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which place it asks."""
+    add_origin(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """List all restore points: in the bucket and on the SSD, nights and weekly points."""
     asked = open_asked(arguments)
     points = Points() if asked.is_second else read_points(asked.rclone)
@@ -72,59 +67,6 @@ def snapshots(arguments: argparse.Namespace) -> int:
     if asked.is_board:
         say_replaced(asked.config)
     return code
-
-
-def prune(arguments: argparse.Namespace) -> int:
-    """Remove what is too old, or with ``--dry-run`` tell what would go and why.
-
-    Raises :class:`..base.errors.BackupError` unless the newest night is whole in the bucket. A
-    second destination that is not there, or whose newest night is not whole, is a warning.
-    """
-    asked = open_asked(arguments)
-    config, rclone = asked.config, asked.rclone
-    remote = read_remote(config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote)
-    store = PointStore(rclone, remote.client(), remote)
-    local = LocalWeeklies(config, SubprocessRunner())
-    log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])
-    with RunLock(prepared_state(config).lock):
-        names = store.points()
-        verdicts = judge(config, names, local, local_date(time.time()))
-        verdicts += judge_leftovers(rclone, names)
-        if not arguments.dry_run:
-            prove_and_note(rclone, config, time.time())
-            prune_points(verdicts, rclone, store, names, local, log)
-        second = _prune_second(config, log, arguments.dry_run) if config.second.enabled else []
-    log.close()
-    # The kind tells what lies on the SSD.
-    told = [("", verdict) for verdict in verdicts] + [(SECOND, verdict) for verdict in second]
-    if arguments.json:
-        answer(
-            [
-                {**dataclasses.asdict(verdict), "destination": place or _destination(verdict)}
-                for place, verdict in told
-            ]
-        )
-    else:
-        goes = "would go" if arguments.dry_run else "went"
-        for place, verdict in told:
-            what = goes if verdict.expired else "stays"
-            kind = f"{place} {verdict.kind}".strip()
-            say(f"{what:<9} {kind:<15} {verdict.name:<18} {verdict.reason}")
-    return EXIT_WARNINGS if log.warnings else EXIT_OK
-
-
-def _prune_second(config: Config, log: RunLog, dry_run: bool) -> List[Verdict]:
-    """The second destination's part, which is not there every day."""
-    today = local_date(time.time())
-    try:
-        return prune_second_now(config, SubprocessRunner(), log, today, dry_run=dry_run)
-    except BackupError as error:
-        log.warning(f"the second destination is left as it is: {error}")
-        return []
-
-
-def _destination(verdict: Verdict) -> str:
-    return SSD if verdict.kind == LOCAL else BUCKET
 
 
 def history_ends_at(seal: Seal, config: Config) -> str:

@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command that brings the stack up after a disaster: start."""
+"""The command start: the compose projects come up after a disaster."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ from ..process.logs import RunLog, stream_handler
 from ..process.run_lock import RunLock
 from ..process.runner import SubprocessRunner
 from ..restore.in_place import recover_all
-from .commands_night import prepared_state
 from .output import answer, say
+from .preparation import prepared_state
+
+NAME = "start"
+HELP = "bring up the compose projects, after a restore onto a blank board"
 
 
-def start(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It takes none of its own."""
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Bring up every compose project of the compose tree; 1 when one is not well."""
     config = load_config(arguments.config)
     with RunLock(prepared_state(config).lock):
