@@ -44,20 +44,12 @@ from ..rclone.commands import Rclone
 from ..rclone.conf import read_remote
 from ..rclone.remote_proof import AuthProof, prove_auth
 from ..second.nightly_copy import SecondNight
+from .checks import check_clock, check_maximum, check_space, check_ssd, check_state
 from .cost import NightCost
 from .dry_run import tell_rest
-from .preflight import (
-    TreeSize,
-    check_clock,
-    check_maximum,
-    check_shrink,
-    check_space,
-    check_ssd,
-    check_state,
-    measure_tree,
-    sizes_told,
-)
 from .run_record import RunRecord, Stopwatch
+from .shrink_guard import check_shrink
+from .source_sizes import TreeSize, measure_tree, sizes_told
 from .wait_for_dns import wait_for_names
 
 # Pi-hole answers within seconds of its start; the router's resolver may take a minute.

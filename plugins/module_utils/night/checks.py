@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must hold before a night touches anything: the SSD, the sources, space, the clock.
+"""What must hold before a night touches anything: the SSD, paths.state, space, the clock.
 
 Every check raises an error that says what is wrong and what to do, while all services are up
 and staging is as the last night left it.
@@ -10,25 +10,19 @@ and staging is as the last night left it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional
+from typing import Mapping, Optional
 
 from ..base.errors import BackupError
 from ..base.progress import human_bytes
-from ..bucket.layout import Amount
-from ..capture.copy import copy_source, give_back_partial
-from ..config.schema import Config, Guards, Source
+from ..capture.copy import give_back_partial
+from ..config.schema import Config
 from ..filesystem.disk_usage import used_bytes
 from ..filesystem.mounts import probe_io, read_mounts
 from ..points.model import Seal, epoch_of_point
-from ..process.runner import Runner
 from ..staging.area import file_system_space
 from ..staging.disk_guard import DiskGuard, places_of
 from ..staging.image_plan import MODE_IMAGE
-
-# A few files fewer in a small tree is a person tidying up, not a disk that is gone.
-SHRINK_FLOOR_FILES = 50
-SHRINK_FLOOR_BYTES = 64 * 1024**2
+from .source_sizes import TreeSize
 
 # Temporary files, the record of hard links, a night's carriers.
 INODES_SPARE = 64
@@ -36,21 +30,6 @@ INODES_SPARE = 64
 # The board has no clock of its own: after a power cut without network it starts in the past.
 # A tenth of an hour is far beyond what NTP leaves and far below what would confuse two nights.
 CLOCK_SKEW_MAX_SECONDS = 360.0
-
-
-@dataclass(frozen=True)
-class TreeSize:
-    """What a tree's sources hold now, and what staging them takes and gives back.
-
-    *files_new* counts entries of every kind that get an inode of their own; *bytes_freed* is known
-    only where there is a maximum to keep to.
-    """
-
-    now: Amount
-    to_copy_bytes: int
-    files_new: int = 0
-    directories: int = 0
-    bytes_freed: int = 0
 
 
 def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool = True) -> DiskGuard:
@@ -98,84 +77,6 @@ def check_state(state: str) -> None:
             "Make room on the disk that holds it (df -h). If it is read-only, the kernel found an "
             "error on it: look at dmesg, it may need a new SD card",
         ) from error
-
-
-def present_paths(source: Source) -> List[str]:
-    """The source's paths that exist.
-
-    Raises :class:`BackupError` when a required one is missing, can't be read or is an empty
-    directory: that is how an SSD that is not mounted looks.
-    """
-    present = []
-    for path in source.paths:
-        if not os.path.lexists(path):
-            if source.required:
-                raise BackupError(
-                    f"the source {path} of {source.tree} is missing",
-                    "Is its disk mounted? If it is gone for good, take it out of agent_sources",
-                )
-            continue
-        if source.required and os.path.isdir(path) and not os.listdir(path):
-            raise BackupError(
-                f"the source {path} of {source.tree} is an empty directory",
-                "Is its disk mounted? If it is meant to be empty, set required: false for it in "
-                "agent_sources",
-            )
-        present.append(path)
-    return present
-
-
-def measure_tree(config: Config, source: Source, runner: Runner) -> TreeSize:
-    """Ask rsync what *source* holds and what it would copy; nothing is written.
-
-    Raises :class:`BackupError` (see :func:`present_paths`) or :class:`CommandError`.
-    """
-    paths = present_paths(source)
-    if not paths:
-        return TreeSize(Amount(0, 0), 0)
-    stats = copy_source(
-        config,
-        runner,
-        source,
-        paths,
-        may_vanish=True,
-        dry_run=True,
-        count_freed=config.guards.staging_maximum_bytes > 0,
-    )
-    return TreeSize(
-        Amount(stats.files_regular, stats.bytes_total),
-        stats.bytes_transferred,
-        max(stats.files_created, stats.files_transferred),
-        stats.directories,
-        stats.bytes_freed,
-    )
-
-
-def check_shrink(
-    guards: Guards, before: Optional[Seal], sizes: Mapping[str, TreeSize], accepted: bool
-) -> None:
-    """No tree lost more files or bytes since the seal *before* than ``guards`` allows.
-
-    Raises :class:`BackupError` naming the tree, unless the loss was *accepted*.
-    """
-    if before is None or accepted:
-        return
-    for tree, size in sizes.items():
-        amount, now = before.trees.get(tree, Amount(0, 0)), size.now
-        for what, old, new, floor in (
-            ("files", amount.files, now.files, SHRINK_FLOOR_FILES),
-            ("bytes", amount.bytes, now.bytes, SHRINK_FLOOR_BYTES),
-        ):
-            lost = old - new
-            emptied = old > 0 and new == 0 and what == "files"
-            large = lost > floor and lost * 100 > old * guards.shrink_percent_max
-            if emptied or large:
-                raise BackupError(
-                    f"{tree} has {new} {what} and had {old} when {before.id} was sealed: more "
-                    f"than {guards.shrink_percent_max} % are gone, nothing was changed",
-                    "Look whether its disk is mounted and its data is there. If the loss is "
-                    "right, run backup-to-b2.sh --accept-shrink once",
-                )
 
 
 def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
@@ -249,15 +150,3 @@ def check_clock(skew_seconds: Optional[float], before: Optional[Seal], now: floa
         )
     if before is not None and now <= epoch_of_point(before.id):
         raise BackupError(f"this host's clock is before the last sealed night {before.id}", mend)
-
-
-def sizes_told(sizes: Mapping[str, TreeSize]) -> Dict[str, Dict[str, int]]:
-    """*sizes* for the run record."""
-    return {
-        tree: {
-            "files": size.now.files,
-            "bytes": size.now.bytes,
-            "to_copy_bytes": size.to_copy_bytes,
-        }
-        for tree, size in sizes.items()
-    }
