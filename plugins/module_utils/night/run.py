@@ -21,7 +21,7 @@ from ..base.errors import BackupError
 from ..base.progress import ProgressBar, human_bytes
 from ..base.state_files import StateFiles
 from ..bucket.known_state import BucketState
-from ..bucket.upload import Uploader, cancel_unfinished, check_count, plan_upload
+from ..bucket.upload import Uploader, cancel_unfinished, plan_upload
 from ..capture.copy import give_back_partial
 from ..capture.rsync import RsyncStats
 from ..capture.run import run_capture
@@ -30,7 +30,7 @@ from ..filesystem.atomic_write import write_atomically
 from ..manifest.carriers import plan_carriers
 from ..manifest.hard_links import link_window, read_link_windows
 from ..manifest.walk import write_manifest
-from ..points.count import newest_seal
+from ..points.count import check_count, newest_seal
 from ..points.model import Seal, ids_of_seals, parse_seal, seal_path
 from ..points.prune import judge, judge_leftovers, prune
 from ..points.seal import seal_night
