@@ -22,8 +22,9 @@ from ..cost.ledger import read_cost
 from ..docker.engine import DockerClient
 from ..docker.stop_start import RecoverResult
 from ..filesystem.mounts import read_mounts
-from ..night.cost import cost_lines, cost_told
-from ..night.run import Night, NightOptions
+from ..night.context import Night, NightOptions
+from ..night.cost_books import cost_lines, cost_told
+from ..night.run import run_night
 from ..night.run_record import (
     RunRecord,
     Stopwatch,
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                 # What can't be kept now can't be kept at the end, which tells it.
                 with contextlib.suppress(OSError):
                     begin_record(config.paths.state, record)
-            Night(config, SubprocessRunner(), log, options, record).run()
+            run_night(Night(config, SubprocessRunner(), log, options, record))
         except BaseException as caught:
             error = caught
             raise
