@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -14,42 +13,16 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
     Config,
-    parse_config,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.night.context import (
     Night,
-    NightOptions,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.night.prune import PruneStage
 from ansible_collections.lepotato.backup.plugins.module_utils.night.run import STAGES, run_night
-from ansible_collections.lepotato.backup.plugins.module_utils.night.run_record import RunRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.night.stage import Stage
 from ansible_collections.lepotato.backup.plugins.module_utils.night.weekly import WeeklyStage
-from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import RunLog
-from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
 
-CONF = """\
-[b2-backup]
-type = b2
-account = 000
-key = K000
-[b2-encrypted]
-type = crypt
-remote = b2-backup:bucket/potato
-password = x
-password2 = y
-"""
-
-
-class Lines(logging.Handler):
-    """Everything that a night tells, its steps included, in order."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.told: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.told.append(record.getMessage())
+from .nights import Lines, a_night
 
 
 class Told(Stage):
@@ -87,25 +60,6 @@ class Told(Stage):
 @pytest.fixture
 def lines() -> Lines:
     return Lines()
-
-
-def a_night(directory: Path, lines: Lines, *, dry_run: bool = False) -> Night:
-    conf = directory / "rclone.conf"
-    conf.write_text(CONF)
-    conf.chmod(0o600)
-    config = parse_config(
-        {
-            "host": "potato",
-            "bucket": "bucket",
-            "host_prefix": "potato",
-            "sources": [{"tree": "a", "paths": ["/a"]}],
-            "paths": {"state": str(directory)},
-            "rclone": {"config": str(conf)},
-        }
-    )
-    log = RunLog("ID", [lines])
-    options = NightOptions(dry_run=dry_run)
-    return Night(config, SubprocessRunner(), log, options, RunRecord("potato", 0.0))
 
 
 def test_the_stages_and_what_records_call_them() -> None:
