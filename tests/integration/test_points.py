@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.night.run import Night, NightOptions
+from ansible_collections.lepotato.backup.plugins.module_utils.night.context import (
+    Night,
+    NightOptions,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.night.run import run_night
 from ansible_collections.lepotato.backup.plugins.module_utils.night.run_record import RunRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.points import weekly_remote
 from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import RunLog
@@ -97,7 +101,7 @@ def test_a_copy_of_very_many_files_is_made_in_parts(
     config = load_config(str(host.config_path))
     record = RunRecord(config.host, time.time())
     log = RunLog(record.id, [])
-    Night(config, SubprocessRunner(), log, NightOptions(), record).run()
+    run_night(Night(config, SubprocessRunner(), log, NightOptions(), record))
     assert log.warnings == []
     files = record.details["upload"]["files"]
     assert files > 40

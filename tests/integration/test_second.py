@@ -18,7 +18,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.night.run import Night, NightOptions
+from ansible_collections.lepotato.backup.plugins.module_utils.night.context import (
+    Night,
+    NightOptions,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.night.run import run_night
 from ansible_collections.lepotato.backup.plugins.module_utils.night.run_record import RunRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
@@ -253,7 +257,7 @@ def test_points_of_the_disk_go_with_their_time_and_their_history_with_them(
             host.usb.pull_out()
         record = RunRecord(config.host, clock.now())
         log = RunLog(record.id, [])
-        Night(config, SubprocessRunner(), log, NightOptions(), record, clock=clock).run()
+        run_night(Night(config, SubprocessRunner(), log, NightOptions(), record, clock=clock))
         if not expected:
             assert len(log.warnings) == 1
             host.usb.plug_in()

@@ -17,7 +17,11 @@ import pytest
 from ansible_collections.lepotato.backup.plugins.module_utils.base.clock import Clock
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import load_config
-from ansible_collections.lepotato.backup.plugins.module_utils.night.run import Night, NightOptions
+from ansible_collections.lepotato.backup.plugins.module_utils.night.context import (
+    Night,
+    NightOptions,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.night.run import run_night
 from ansible_collections.lepotato.backup.plugins.module_utils.night.run_record import RunRecord
 from ansible_collections.lepotato.backup.plugins.module_utils.process.logs import RunLog
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
@@ -109,7 +113,7 @@ class Sixty:
         if number == FAILED_NIGHT:
             self._fail(night)
         else:
-            night.run()
+            run_night(night)
             assert log.warnings == [], log.warnings
             assert record.point is not None
             self.wrote[record.point] = dict(self.content)
@@ -123,7 +127,7 @@ class Sixty:
         before = self.points(), self.snapshots()
         self.host.stand_in.fault("cap_exceeded", "b2_upload_file", count=0)
         with pytest.raises(BackupError):
-            night.run()
+            run_night(night)
         self.host.stand_in.clear_faults()
         # Points would have expired tonight: not after a night that failed.
         assert (self.points(), self.snapshots()) == before

@@ -220,18 +220,6 @@ class Uploader:
             return uploads.count, deletions.count
 
 
-def check_count(rclone: Rclone, expected: Amount) -> None:
-    """Raise :class:`BackupError` unless ``daily/`` in the bucket holds *expected*."""
-    found = rclone.size(rclone.crypt(DAILY_DIRECTORY))
-    if (found.files, found.bytes) != (expected.files, expected.bytes):
-        raise BackupError(
-            f"the bucket holds {found.files} files of {found.bytes} bytes below daily/ and not "
-            f"{expected.files} of {expected.bytes}: the night is not sealed",
-            "The next night compares the whole bucket and sends what is missing; when it happens "
-            "again, check whether another host writes to the same lepotato_backup_host_prefix",
-        )
-
-
 def cancel_unfinished(config: Config, client: B2Client, journal: Journal) -> None:
     """Cancel the large uploads that a killed run left unfinished."""
     cancelled = client.cancel_unfinished(config.bucket, f"{config.host_prefix}/")

@@ -13,7 +13,8 @@ from typing import Optional
 
 from ..base.progress import ProgressBar, human_seconds
 from ..config.schema import Config, load_config
-from ..night.run import Night, NightOptions
+from ..night.context import Night, NightOptions
+from ..night.run import run_night
 from ..night.run_record import RunRecord, Stopwatch, begin_record, store_record
 from ..process.guardian import guarded
 from ..process.logs import RunLog
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
                 # What can't be kept now can't be kept at the end, which tells it.
                 with contextlib.suppress(OSError):
                     begin_record(config.paths.state, record)
-            Night(config, SubprocessRunner(), log, options, record).run()
+            run_night(Night(config, SubprocessRunner(), log, options, record))
         except BaseException as caught:
             error = caught
             raise

@@ -11,7 +11,7 @@ from ..base.progress import human_bytes, human_seconds
 from ..base.state_files import StateFiles
 from ..config.schema import load_config
 from ..cost.ledger import read_cost
-from ..night.cost import cost_lines, cost_told
+from ..night.cost_books import cost_lines, cost_told
 from ..night.run_record import read_last_record
 from .output import answer, say
 

@@ -1,263 +1,96 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must hold before a night touches anything: the SSD, the sources, space, the clock.
+"""The first stage: everything that can be wrong is found while nothing was touched.
 
-Every check raises an error that says what is wrong and what to do, while all services are up
-and staging is as the last night left it.
+The checks themselves are in :mod:`.checks`, the guard against a loss in :mod:`.shrink_guard`.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional
+import posixpath
+from typing import Optional
 
 from ..base.errors import BackupError
-from ..base.progress import human_bytes
-from ..bucket.layout import Amount
-from ..capture.copy import copy_source, give_back_partial
-from ..config.schema import Config, Guards, Source
-from ..filesystem.disk_usage import used_bytes
-from ..filesystem.mounts import probe_io, read_mounts
-from ..points.model import Seal, epoch_of_point
-from ..process.runner import Runner
-from ..staging.area import file_system_space
-from ..staging.disk_guard import DiskGuard, places_of
-from ..staging.image_plan import MODE_IMAGE
-
-# A few files fewer in a small tree is a person tidying up, not a disk that is gone.
-SHRINK_FLOOR_FILES = 50
-SHRINK_FLOOR_BYTES = 64 * 1024**2
-
-# Temporary files, the record of hard links, a night's carriers.
-INODES_SPARE = 64
-
-# The board has no clock of its own: after a power cut without network it starts in the past.
-# A tenth of an hour is far beyond what NTP leaves and far below what would confuse two nights.
-CLOCK_SKEW_MAX_SECONDS = 360.0
+from ..bucket.upload import cancel_unfinished
+from ..filesystem.atomic_write import write_atomically
+from ..points.count import newest_seal
+from ..points.model import Seal, parse_seal, seal_path
+from ..rclone.remote_proof import AuthProof, prove_auth
+from ..staging.disk_guard import DiskGuard
+from .checks import check_clock, check_maximum, check_space, check_ssd, check_state
+from .context import Night
+from .shrink_guard import check_shrink
+from .source_sizes import measure_tree, sizes_told
+from .stage import Stage
 
 
-@dataclass(frozen=True)
-class TreeSize:
-    """What a tree's sources hold now, and what staging them takes and gives back.
+class PreflightStage(Stage):
+    """Is the SSD there, are the sources whole, do key, passwords and clock agree with B2?"""
 
-    *files_new* counts entries of every kind that get an inode of their own; *bytes_freed* is known
-    only where there is a maximum to keep to.
-    """
+    name = "preflight"
 
-    now: Amount
-    to_copy_bytes: int
-    files_new: int = 0
-    directories: int = 0
-    bytes_freed: int = 0
+    def run(self, night: Night) -> None:
+        """Check all of it, then settle what a good start needs."""
+        check_state(night.config.paths.state)
+        disks = _check(night)
+        for path in disks.unrecorded:
+            night.log.info(f"{path}: its disk is remembered from now on")
+        disks.settle()
+        cancel_unfinished(night.config, night.client, night.log)
 
-
-def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool = True) -> DiskGuard:
-    """The SSD and the sources' disks are those that were recorded, and the SSD answers.
-
-    *write_probe* writes a few bytes: a pulled SSD still shows as mounted, and only real writes
-    find out. With *accept_disks* a new SSD gets its staging directory here. The caller settles
-    what is returned when everything else is right too.
-    """
-    mounts = read_mounts()
-    is_up = config.staging.mode != MODE_IMAGE or os.path.ismount(config.paths.staging)
-    guard = DiskGuard(places_of(config), mounts, accept=accept_disks, with_sentinel=is_up)
-    guard.refuse_strangers()
-    if not is_up:
-        # Not mounted here: fstab tried at boot, and why it failed is for a person to see.
-        raise BackupError(
-            f"the staging image is not mounted at {config.paths.staging}, nothing was changed",
-            f"Run 'mount {config.paths.staging}' and look at what it says (and at dmesg), or run "
-            "site.yml",
-        )
-    if not os.path.isdir(config.paths.staging):
-        if not (accept_disks and write_probe):
-            raise BackupError(
-                f"the staging directory {config.paths.staging} is missing",
-                "Run site.yml: its staging role creates it",
-            )
-        os.mkdir(config.paths.staging, 0o700)
-    if write_probe:
-        # First: what a power cut left may be all that the SSD had room for.
-        give_back_partial(config.paths.staging)
-        probe_io(config.paths.staging)
-    return guard
+    def dry_run(self, night: Night) -> None:
+        """Check all that can be checked without a write."""
+        with self.under_way(night):
+            for path in _check(night).unrecorded:
+                night.log.info(f"{path}: its disk would be remembered from now on")
 
 
-def check_state(state: str) -> None:
-    """What is stopped is written down in the directory *state* first: it takes some bytes.
+def _check(night: Night) -> DiskGuard:
+    config, options = night.config, night.options
+    disks = check_ssd(config, accept_disks=options.accept_disks, write_probe=not options.dry_run)
+    proof = _prove_remote(night)
+    for warning in proof.warnings:
+        night.log.warning(warning)
+    check_clock(proof.clock_skew_seconds, night.before, night.record.started_epoch_seconds)
+    for source in config.sources:
+        night.sizes[source.tree] = measure_tree(config, source, night.runner)
+    night.record.details["sources"] = sizes_told(night.sizes)
+    check_shrink(config.guards, night.before, night.sizes, options.accept_shrink)
+    check_space(config, night.sizes)
+    check_maximum(config, night.sizes)
+    return disks
 
-    Raises :class:`BackupError` otherwise.
-    """
+
+def _prove_remote(night: Night) -> AuthProof:
+    """Prove key and passwords, and find the last sealed night: what this host wrote, or on a
+    new board the bucket's newest."""
+    night.before = _last_seal(night)
+    if night.before is not None:
+        # Finding its name proves the passwords too, for half the calls.
+        proof = prove_auth(night.remote, None, night.client)
+        night.point_names = night.store.points()
+        if posixpath.basename(seal_path(night.before.id)) in night.point_names:
+            return proof
+    proof = prove_auth(night.remote, night.rclone, night.client)
+    night.point_names = night.store.points()
+    if night.before is None:
+        night.before = newest_seal(night.rclone)
+        if night.before is not None and not night.options.dry_run:
+            write_atomically(night.state.last_seal, night.before.to_json().encode("utf-8"))
+    return proof
+
+
+def _last_seal(night: Night) -> Optional[Seal]:
+    """The newest seal this host wrote, as far as it knows."""
     try:
-        probe_io(state)
+        with open(night.state.last_seal, encoding="utf-8", errors="replace") as stream:
+            return parse_seal(stream.read(), night.state.last_seal)
+    except FileNotFoundError:
+        return None
     except BackupError as error:
-        raise BackupError(
-            f"paths.state: {error.message}, nothing was changed",
-            "Make room on the disk that holds it (df -h). If it is read-only, the kernel found an "
-            "error on it: look at dmesg, it may need a new SD card",
-        ) from error
-
-
-def present_paths(source: Source) -> List[str]:
-    """The source's paths that exist.
-
-    Raises :class:`BackupError` when a required one is missing, can't be read or is an empty
-    directory: that is how an SSD that is not mounted looks.
-    """
-    present = []
-    for path in source.paths:
-        if not os.path.lexists(path):
-            if source.required:
-                raise BackupError(
-                    f"the source {path} of {source.tree} is missing",
-                    "Is its disk mounted? If it is gone for good, take it out of agent_sources",
-                )
-            continue
-        if source.required and os.path.isdir(path) and not os.listdir(path):
-            raise BackupError(
-                f"the source {path} of {source.tree} is an empty directory",
-                "Is its disk mounted? If it is meant to be empty, set required: false for it in "
-                "agent_sources",
-            )
-        present.append(path)
-    return present
-
-
-def measure_tree(config: Config, source: Source, runner: Runner) -> TreeSize:
-    """Ask rsync what *source* holds and what it would copy; nothing is written.
-
-    Raises :class:`BackupError` (see :func:`present_paths`) or :class:`CommandError`.
-    """
-    paths = present_paths(source)
-    if not paths:
-        return TreeSize(Amount(0, 0), 0)
-    stats = copy_source(
-        config,
-        runner,
-        source,
-        paths,
-        may_vanish=True,
-        dry_run=True,
-        count_freed=config.guards.staging_maximum_bytes > 0,
-    )
-    return TreeSize(
-        Amount(stats.files_regular, stats.bytes_total),
-        stats.bytes_transferred,
-        max(stats.files_created, stats.files_transferred),
-        stats.directories,
-        stats.bytes_freed,
-    )
-
-
-def check_shrink(
-    guards: Guards, before: Optional[Seal], sizes: Mapping[str, TreeSize], accepted: bool
-) -> None:
-    """No tree lost more files or bytes since the seal *before* than ``guards`` allows.
-
-    Raises :class:`BackupError` naming the tree, unless the loss was *accepted*.
-    """
-    if before is None or accepted:
-        return
-    for tree, size in sizes.items():
-        amount, now = before.trees.get(tree, Amount(0, 0)), size.now
-        for what, old, new, floor in (
-            ("files", amount.files, now.files, SHRINK_FLOOR_FILES),
-            ("bytes", amount.bytes, now.bytes, SHRINK_FLOOR_BYTES),
-        ):
-            lost = old - new
-            emptied = old > 0 and new == 0 and what == "files"
-            large = lost > floor and lost * 100 > old * guards.shrink_percent_max
-            if emptied or large:
-                raise BackupError(
-                    f"{tree} has {new} {what} and had {old} when {before.id} was sealed: more "
-                    f"than {guards.shrink_percent_max} % are gone, nothing was changed",
-                    "Look whether its disk is mounted and its data is there. If the loss is "
-                    "right, run backup-to-b2.sh --accept-shrink once",
-                )
-
-
-def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
-    """Staging has bytes and inodes for what will be copied and stays above the configured minimum.
-
-    A weekly snapshot takes an inode for each directory; file systems that make inodes as they
-    need them (btrfs) say that they have none.
-    """
-    status = os.statvfs(config.paths.staging)
-    space = file_system_space(config.paths.staging)
-    needed_bytes = _bytes_to_write(sizes, status.f_frsize)
-    reserve_bytes = space.total_bytes * config.guards.minimum_free_percent // 100
-    if config.staging.mode != MODE_IMAGE:
-        # An image has no neighbours to leave room for.
-        reserve_bytes = max(reserve_bytes, config.guards.minimum_free_bytes)
-    if needed_bytes + reserve_bytes > space.free_bytes:
-        raise BackupError(
-            f"staging needs {human_bytes(needed_bytes)} and {human_bytes(reserve_bytes)} must "
-            f"stay free, but {config.paths.staging} has {human_bytes(space.free_bytes)} left",
-            "Free some space on the SSD, or exclude data with agent_sources",
+        night.log.warning(
+            f"{error.message}: the newest one in the bucket counts instead. Look at the disk "
+            "that holds paths.state (dmesg)"
         )
-    needed_inodes = INODES_SPARE + sum(size.files_new for size in sizes.values())
-    if config.weekly.enabled:
-        needed_inodes += sum(size.directories for size in sizes.values())
-    reserve_inodes = status.f_files * config.guards.minimum_free_percent // 100
-    if status.f_files and needed_inodes + reserve_inodes > status.f_favail:
-        raise BackupError(
-            f"staging needs {needed_inodes} inodes and {reserve_inodes} must stay free, but "
-            f"{config.paths.staging} has {status.f_favail} left",
-            "Remove some of the many small files on the SSD, or exclude them with agent_sources",
-        )
-
-
-def check_maximum(config: Config, sizes: Mapping[str, TreeSize]) -> None:
-    """Staging, weekly snapshots included, stays within ``guards.staging_maximum_bytes``.
-
-    What it holds is counted in blocks, each file once however many names it has. What will be
-    copied counts in full, what it replaces is taken off where no snapshot keeps it: staging may
-    end up smaller than this, but not larger. Dumps count as they were last night.
-    """
-    maximum_bytes = config.guards.staging_maximum_bytes
-    if not maximum_bytes:
-        return
-    block_bytes = os.statvfs(config.paths.staging).f_frsize
-    after_bytes = used_bytes(config.paths.staging) + _bytes_to_write(sizes, block_bytes)
-    after_bytes -= sum(size.bytes_freed for size in sizes.values())
-    if after_bytes > maximum_bytes:
-        raise BackupError(
-            f"{config.paths.staging} would hold {human_bytes(after_bytes)}, and its maximum is "
-            f"{human_bytes(maximum_bytes)} (agent_staging_maximum_bytes): nothing was changed",
-            "Keep fewer weekly snapshots (agent_weekly_keep_weeks), exclude data with "
-            "agent_sources, or raise the maximum",
-        )
-
-
-def _bytes_to_write(sizes: Mapping[str, TreeSize], block_bytes: int) -> int:
-    # The last block of each file is on average half empty, and a small file is all last block.
-    return sum(size.to_copy_bytes + size.files_new * block_bytes for size in sizes.values())
-
-
-def check_clock(skew_seconds: Optional[float], before: Optional[Seal], now: float) -> None:
-    """This host's clock agrees with B2's and did not jump behind the last sealed night.
-
-    *skew_seconds* is how far B2's clock is ahead; None when B2 did not tell.
-    """
-    mend = "Check that systemd-timesyncd or another NTP client runs (timedatectl)"
-    if skew_seconds is not None and abs(skew_seconds) > CLOCK_SKEW_MAX_SECONDS:
-        ahead = "behind" if skew_seconds > 0 else "ahead of"
-        raise BackupError(
-            f"this host's clock is {abs(skew_seconds):.0f} s {ahead} Backblaze's", mend
-        )
-    if before is not None and now <= epoch_of_point(before.id):
-        raise BackupError(f"this host's clock is before the last sealed night {before.id}", mend)
-
-
-def sizes_told(sizes: Mapping[str, TreeSize]) -> Dict[str, Dict[str, int]]:
-    """*sizes* for the run record."""
-    return {
-        tree: {
-            "files": size.now.files,
-            "bytes": size.now.bytes,
-            "to_copy_bytes": size.to_copy_bytes,
-        }
-        for tree, size in sizes.items()
-    }
+        return None

@@ -1,7 +1,7 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proves that what the newest sealed night names is in the bucket: objects and bytes."""
+"""Counts what the bucket holds of a night, objects and bytes: before its seal, and to prove it."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ def newest_of(rclone: Rclone, point_names: Sequence[str]) -> Optional[Seal]:
         return None
     path = rclone.crypt(seal_path(identifiers[-1]))
     return parse_seal(rclone.cat(path).decode("utf-8", "replace"), path)
+
+
+def check_count(rclone: Rclone, expected: Amount) -> None:
+    """Raise :class:`BackupError` unless ``daily/`` in the bucket holds *expected*."""
+    found = rclone.size(rclone.crypt(DAILY_DIRECTORY))
+    if (found.files, found.bytes) != (expected.files, expected.bytes):
+        raise BackupError(
+            f"the bucket holds {found.files} files of {found.bytes} bytes below daily/ and not "
+            f"{expected.files} of {expected.bytes}: the night is not sealed",
+            "The next night compares the whole bucket and sends what is missing; when it happens "
+            "again, check whether another host writes to the same lepotato_backup_host_prefix",
+        )
 
 
 def prove_count(rclone: Rclone, work_directory: Optional[str] = None) -> CountProof:

@@ -21,7 +21,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.cost.prices import
     storage_usd,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.cost.stored_bytes import Stored
-from ansible_collections.lepotato.backup.plugins.module_utils.night.cost import (
+from ansible_collections.lepotato.backup.plugins.module_utils.night.cost_books import (
     cost_lines,
     cost_told,
 )

@@ -11,21 +11,15 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import BackupError
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
-from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import (
-    Guards,
-    Source,
-    parse_config,
-)
-from ansible_collections.lepotato.backup.plugins.module_utils.night.preflight import (
+from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
+from ansible_collections.lepotato.backup.plugins.module_utils.night.checks import (
     CLOCK_SKEW_MAX_SECONDS,
-    TreeSize,
     check_clock,
     check_maximum,
-    check_shrink,
     check_space,
     check_ssd,
-    present_paths,
 )
+from ansible_collections.lepotato.backup.plugins.module_utils.night.source_sizes import TreeSize
 from ansible_collections.lepotato.backup.plugins.module_utils.points.model import (
     ManifestReference,
     Seal,
@@ -45,40 +39,6 @@ SEAL = Seal(
 )
 
 
-def sizes(**trees: tuple[int, int]) -> dict[str, TreeSize]:
-    return {
-        name.replace("_", "-"): TreeSize(Amount(files, size_bytes), 0)
-        for name, (files, size_bytes) in trees.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("now", "problem"),
-    [
-        (sizes(docker_volumes=(1000, 1000 * MIB), pihole_config=(9, 2 * MIB)), ""),
-        (sizes(docker_volumes=(500, 500 * MIB)), ""),
-        (sizes(docker_volumes=(499, 1000 * MIB)), "docker-volumes has 499 files and had 1000"),
-        (sizes(docker_volumes=(1000, 499 * MIB)), "docker-volumes has 523239424 bytes"),
-        (sizes(docker_volumes=(0, 0)), "docker-volumes has 0 files and had 1000"),
-        # Small trees may shrink, but not vanish.
-        (sizes(pihole_config=(1, 1)), ""),
-        (sizes(pihole_config=(0, 0)), "pihole-config has 0 files and had 9"),
-        # A tree that is new, and one that was taken out of the configuration.
-        (sizes(dumps=(0, 0)), ""),
-    ],
-)
-def test_a_tree_that_lost_too_much_stops_the_night(now: dict[str, TreeSize], problem: str) -> None:
-    check_shrink(Guards(), None, now, accepted=False)
-    check_shrink(Guards(), SEAL, now, accepted=True)
-    if not problem:
-        check_shrink(Guards(), SEAL, now, accepted=False)
-        return
-    with pytest.raises(BackupError) as caught:
-        check_shrink(Guards(), SEAL, now, accepted=False)
-    assert problem in str(caught.value)
-    assert "--accept-shrink" in str(caught.value)
-
-
 def test_the_clock_must_agree_with_b2_and_go_forward() -> None:
     now = epoch_of_point(SEAL.id) + 86400
     check_clock(None, None, now)
@@ -89,20 +49,6 @@ def test_the_clock_must_agree_with_b2_and_go_forward() -> None:
         check_clock(-CLOCK_SKEW_MAX_SECONDS - 40, SEAL, now)
     with pytest.raises(BackupError, match="before the last sealed night 20261121T020000Z"):
         check_clock(0.0, SEAL, now - 2 * 86400)
-
-
-def test_sources_that_are_missing_or_empty_are_refused_unless_they_may_be(tmp_path: Path) -> None:
-    full, empty, missing = tmp_path / "full", tmp_path / "empty", tmp_path / "missing"
-    full.mkdir()
-    (full / "file").touch()
-    empty.mkdir()
-    for path in (empty, missing):
-        paths = (str(full), str(path))
-        with pytest.raises(BackupError, match=str(path)):
-            present_paths(Source("docker-volumes", paths))
-        optional = present_paths(Source("docker-volumes", paths, required=False))
-        assert str(full) in optional
-        assert str(missing) not in optional
 
 
 def test_space_is_what_is_copied_and_the_reserve(tmp_path: Path) -> None:
