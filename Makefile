@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python
 # "su" without "-" keeps a user's PATH, where mkfs, losetup, chroot and dockerd are missing.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup demo demo-clean test lint format bench faults
+.PHONY: help setup demo demo-clean test lint format bench faults architecture
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make bench       downtime, memory, calls and wear, side by side with the plain script (BENCH=\"downtime\")"
 	@echo "make faults      kill -9, OOM and lost Docker at every step, with real containers"
 	@echo "                 (FAULTS=boot: lost power, reboot and OOM on a whole virtual machine)"
+	@echo "make architecture  draw docs/architecture.svg from the imports"
 	@echo "make format      let ruff format the Python code"
 	@echo "make setup       install what the others need, and nothing else"
 
@@ -61,3 +62,6 @@ format: python
 	@$(run) tools.setup lint
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
+
+architecture: python
+	@$(run) tools.draw_architecture

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ..ansible_env import ansible_env
-from ..paths import CHECKOUT
+from ..paths import CHECKOUT, COLLECTIONS
 from ..shell import ToolError, run
 from .stage import Log, Stage
 from .tree import tracked_files
@@ -32,6 +32,7 @@ def stages() -> list[Stage]:
     return [
         Stage("lint: ruff", _ruff),
         Stage("lint: mypy --strict", _mypy),
+        Stage("lint: import-linter", check_imports),
         Stage("lint: yamllint", _yamllint),
         Stage("lint: shellcheck", _shellcheck),
         Stage("lint: ansible-lint", _ansible_lint),
@@ -52,6 +53,21 @@ def _mypy(log: Log) -> str:
         if name.endswith(".py") and name.startswith(TYPED_TREES) and "b2_standin/" not in name
     ]
     return f"{found}; tests: {last_line_of(log.call('mypy', *trees))}"
+
+
+def check_imports(log: Log, tree: Path = CHECKOUT) -> str:
+    """Check a tree's imports against the contracts in its pyproject.toml.
+
+    Raises:
+        ToolError: an import breaks one; the text names both modules and the line.
+    """
+    found = log.call(
+        *("lint-imports", "--no-logo", "--no-cache"),
+        cwd=tree,
+        # Wide enough that no module's name is wrapped.
+        env={"PYTHONPATH": str(tree / COLLECTIONS.name), "COLUMNS": "240"},
+    )
+    return last_line_of(found)
 
 
 def _yamllint(log: Log) -> str:

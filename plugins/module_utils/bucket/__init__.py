@@ -1,4 +1,4 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Staging into the bucket."""
+"""Staging into the bucket: what changed is sent, and nothing else."""

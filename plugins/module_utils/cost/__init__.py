@@ -1,4 +1,4 @@
 # Copyright: lepotato.backup contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bucket costs."""
+"""What the bucket costs: bytes, calls, and the price of a month."""
