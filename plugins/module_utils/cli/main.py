@@ -9,6 +9,7 @@ Messages go to standard error, answers (and with ``--json`` nothing else) to sta
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any, Callable, Optional, Sequence
 
@@ -46,7 +47,11 @@ def _parser() -> argparse.ArgumentParser:
         "75 another run holds the lock.",
     )
     parser.add_argument(
-        "--config", default=CONFIG_PATH, metavar="FILE", help="the configuration (%(default)s)"
+        "--config",
+        type=_path,
+        default=CONFIG_PATH,
+        metavar="FILE",
+        help="the configuration (%(default)s)",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -104,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _path(text: str) -> str:
+    """A path that a person typed. No shell opens the "~" of ``--option=~/file``."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; is a variable not set?")
+    return os.path.expanduser(text)
+
+
 def _add_origin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
@@ -116,7 +128,9 @@ def _add_origin(parser: argparse.ArgumentParser) -> None:
 
 def _add_restore_options(restore: argparse.ArgumentParser) -> None:
     where = restore.add_argument_group("where to (one of them)")
-    where.add_argument("--target", metavar="DIR", help="into an empty or new directory")
+    where.add_argument(
+        "--target", type=os.path.expanduser, metavar="DIR", help="into an empty or new directory"
+    )
     where.add_argument(
         "--in-place",
         action="store_true",
@@ -127,6 +141,7 @@ def _add_restore_options(restore: argparse.ArgumentParser) -> None:
     )
     where.add_argument(
         "--from-downloaded",
+        type=_path,
         metavar="DIR",
         help="finish what 'rclone copy b2-encrypted: DIR' brought, in DIR/daily",
     )
@@ -149,11 +164,16 @@ def _add_restore_options(restore: argparse.ArgumentParser) -> None:
     )
     restore.add_argument(
         "--rclone-config",
+        type=_path,
         metavar="FILE",
         help="on any other machine: an rclone.conf is all that is needed",
     )
     restore.add_argument(
-        "--rclone", metavar="PROGRAM", default="rclone", help="with it: the rclone to run"
+        "--rclone",
+        type=_path,
+        metavar="PROGRAM",
+        default="rclone",
+        help="with it: the rclone to run (%(default)s, looked up on PATH)",
     )
 
 
