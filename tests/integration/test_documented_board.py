@@ -49,7 +49,7 @@ def told(*words: str) -> Check:
 
     def check(host: DocumentHost, line: str) -> None:
         said = host.type(line)
-        for word in (words or (points(host)[-1],)):
+        for word in words or (points(host)[-1],):
             assert word in said
 
     return check

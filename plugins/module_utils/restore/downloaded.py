@@ -14,7 +14,7 @@ from ..base.journal import Journal
 from ..bucket.layout import DAILY_DIRECTORY, HISTORY_DIRECTORY, POINTS_DIRECTORY
 from ..config.schema import Source
 from ..manifest.apply import apply_manifest
-from ..points.model import choose_point
+from ..points.model import Seal, choose_point
 from .directory import RestoreResult, Watchers, check_sealed, incomplete, seals_in
 from .selection import Chooser, Wish, measure
 
