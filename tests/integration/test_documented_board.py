@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -83,14 +84,15 @@ def one_file(host: DocumentHost, line: str) -> None:
 
 
 def whole(host: DocumentHost, line: str) -> None:
+    host.forget_target()
     host.type(line)
     assert host.lost(host.ssd / "restored") == ""
-    host.forget_target()
 
 
 def other_disks(host: DocumentHost, line: str) -> None:
     recorded = host.state / "disks.json"
-    recorded.write_text(recorded.read_text().replace('"uuid": "', '"uuid": "0'))
+    other = re.sub(r'"(uuid|fsid)":\s*"[^"]*"', r'"\1": "0000"', recorded.read_text())
+    recorded.write_text(other)
     assert "--accept-disks" in host.type("backup-to-b2.sh", 1)
     night(host, line)
     night(host, "backup-to-b2.sh")
@@ -118,7 +120,6 @@ BOARD_LINES: dict[str, Check] = {
     one_file,
     "restore-from-b2.sh 2026-11-20T02:00Z --target /mnt/ssd/restored": whole,
     "restore-from-b2.sh weekly 2026-11-15 --tree docker-volumes --target /mnt/ssd/restored": whole,
-    "lepotato-backup containers": told("stop"),
     "backup-to-b2.sh --accept-disks": other_disks,
     "/opt/backup/scripts/backup-to-b2.sh --accept-disks": other_disks,
     "backup-to-b2.sh --accept-shrink": shrunk,
@@ -128,7 +129,7 @@ BOARD_LINES: dict[str, Check] = {
     "lepotato-backup snapshots": told(),
     "lepotato-backup prune [--dry-run]": told("stays"),
     "lepotato-backup verify": told(),
-    "lepotato-backup recover": told("nothing"),
+    "lepotato-backup recover": dry,
     "lepotato-backup check-config [FILE]": told("config.json"),
     "restore-from-b2.sh --from second daily --volume grafana_data --in-place": in_place,
     "lepotato-backup snapshots --from second": told(),

@@ -65,6 +65,7 @@ NOT_RUN = {
         ),
         _ANSIBLE,
     ),
+    "lepotato-backup containers": _DOCKER + "the capture's tests have containers",
     "lepotato-backup start": _DOCKER + "test_compose_v2.py runs it",
     "systemctl restart docker": "would restart the Docker of this machine",
     "systemctl restart pihole-FTL": "needs a Pi-hole without Docker",
