@@ -175,11 +175,15 @@ def rclone_binary() -> str:
     return found
 
 
-def differences(source: Path, restored: Path) -> str:
-    """What rsync would still change to make *restored* identical to *source*; "" when nothing."""
+def differences(source: Path, restored: Path, *options: str) -> str:
+    """What rsync would still change to make *restored* identical to *source*; "" when nothing.
+
+    *options* of rsync leave out what is not to be compared.
+    """
     return subprocess.run(
         [
             *("rsync", "-aHAXn", "--numeric-ids", "--checksum", "--delete", "-i"),
+            *options,
             *(f"{source}/", f"{restored}/"),
         ],
         check=True,

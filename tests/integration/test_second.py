@@ -176,7 +176,7 @@ def test_a_killed_night_leaves_the_former_points_of_the_disk(host: Host) -> None
         for name in range(40):
             (host.volumes / f"bulk-{name}").write_bytes(os.urandom(300_000))
         next_second()
-        kill_on_second(host)
+        kill_on_second(host, host.usb)
         kept.assert_restores()
     assert len(host.on_disk("manifests")) > len(host.on_disk("points"))
     change(host, 5)
@@ -187,11 +187,11 @@ def test_a_killed_night_leaves_the_former_points_of_the_disk(host: Host) -> None
     assert len(host.on_disk("manifests")) == len(host.on_disk("points"))
 
 
-def kill_on_second(host: Host) -> None:
+def kill_on_second(host: NightHost, usb: UsbDisk) -> None:
     """Start a night and kill it, and its rclone, once it moves files on the disk."""
     # Looked at without rclone, which takes longer to start than the night takes there.
     encrypted = host.rclone("cryptdecode", "--reverse", "second-encrypted:", "history").split()[-1]
-    history = host.usb.path / "potato" / encrypted
+    history = usb.path / "potato" / encrypted
 
     def histories() -> int:
         return len(os.listdir(history)) if history.is_dir() else 0

@@ -11,6 +11,8 @@ POINTS_DIRECTORY = "points"
 MANIFESTS_DIRECTORY = "manifests"
 DAILY_DIRECTORY = "daily"
 WEEKLY_DIRECTORY = "weekly"
+# On the second destination only, which has no version history: what nights replaced there.
+HISTORY_DIRECTORY = "history"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from . import (
     verify,
 )
 from .command import Command
+from .typed_path import typed_path
 
 # A command is a module of this package and a line here, in the order in which --help names them.
 COMMANDS: Sequence[Command] = (
@@ -71,7 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         "75 another run holds the lock.",
     )
     parser.add_argument(
-        "--config", default=CONFIG_PATH, metavar="FILE", help="the configuration (%(default)s)"
+        "--config",
+        type=typed_path,
+        default=CONFIG_PATH,
+        metavar="FILE",
+        help="the configuration (%(default)s)",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -13,7 +15,7 @@ from ..base.errors import ConfigError
 from ..config.schema import Config, Second, Source, load_config, parse_config
 from ..process.runner import SubprocessRunner
 from ..rclone.commands import Rclone
-from ..rclone.conf import read_remote, require_section
+from ..rclone.conf import crypt_lies_over, read_remote
 from ..restore.directory import Download, download_version
 from ..second.read import download_from_second
 from ..second.store import require_second, second_rclone
@@ -51,9 +53,9 @@ def open_asked(arguments: argparse.Namespace) -> Asked:
     conf = getattr(arguments, "rclone_config", None)
     is_second = getattr(arguments, "origin", None) == SECOND
     if conf:
-        config = _config_elsewhere(conf, arguments.rclone, is_second)
+        config = _config_elsewhere(os.path.abspath(conf), arguments.rclone, is_second)
     else:
-        config = load_config(arguments.config)
+        config = _config_here(arguments)
     sources = () if conf else config.sources
     if not is_second:
         rclone = Rclone(config.rclone, SubprocessRunner())
@@ -74,24 +76,69 @@ def board_config(asked: Asked) -> Config:
     return asked.config
 
 
-def _config_elsewhere(conf: str, binary: str, is_second: bool) -> Config:
-    """What a restore needs to know on a machine that has only an rclone.conf."""
+def _config_here(arguments: argparse.Namespace) -> Config:
+    """The configuration of the host itself."""
+    try:
+        return load_config(arguments.config)
+    except ConfigError as error:
+        if hasattr(arguments, "rclone_config") and not os.access(arguments.config, os.R_OK):
+            raise ConfigError(
+                error.message,
+                "On the board run it as root, or name the file with --config; on any other "
+                'machine add --rclone-config FILE (docs/restore.md, "From any machine")',
+            ) from error
+        raise
+
+
+def _config_elsewhere(conf: str, program: str, is_second: bool) -> Config:
+    """What a restore needs to know on a machine that has only the rclone.conf at *conf*."""
     host = bucket = "restore"
-    if is_second:
-        # Nothing of B2 need be in the file, and its disk may be mounted anywhere.
-        require_section(conf, Second.crypt_remote)
-    else:
-        remote = read_remote(conf, "b2-backup", "b2-encrypted")
-        host, bucket = remote.prefix or host, remote.bucket
+    try:
+        if is_second:
+            # Nothing of B2 need be in the file, and its disk may be mounted anywhere.
+            _require_local(crypt_lies_over(conf, Second.crypt_remote))
+        else:
+            remote = read_remote(conf, "b2-backup", "b2-encrypted")
+            host, bucket = remote.prefix or host, remote.bucket
+    except ConfigError as error:
+        raise ConfigError(
+            f"--rclone-config: {error.message}",
+            "docs/restore.md shows the file that is needed, under "
+            + ('"When B2 is gone"' if is_second else '"From any machine"'),
+        ) from error
     return parse_config(
         {
             "host": host,
             "bucket": bucket,
             "host_prefix": host,
-            "rclone": {"config": conf, "binary": binary},
+            "rclone": {"config": conf, "binary": _found_program(program)},
             "second": {"enabled": is_second},
             # The program restores here, and captures nothing.
             "sources": [{"tree": "none", "paths": ["/nonexistent"]}],
         },
         conf,
     )
+
+
+def _require_local(below: str) -> None:
+    """Raise :class:`ConfigError` when *below*, as rclone.conf has it, is a directory that is not
+    there: rclone takes it for an empty one. A remote is left to rclone."""
+    is_remote = ":" in below and not below.startswith(("/", "."))
+    if not is_remote and not os.path.isdir(below):
+        raise ConfigError(
+            f"[{Second.crypt_remote}] lies over '{below}', and no such directory is "
+            f"{'there' if os.path.isabs(below) else f'in {os.getcwd()}'}: mount the disk, or "
+            "write where it is mounted, and the host prefix below it"
+        )
+
+
+def _found_program(typed: str) -> str:
+    """The absolute path of the program that ``--rclone`` names, found as a shell finds it."""
+    found = shutil.which(typed)
+    if found is None:
+        raise ConfigError(
+            f"--rclone: there is no program {typed}{'' if '/' in typed else ' on PATH'}",
+            "Install rclone (Debian: apt install rclone; otherwise https://rclone.org/downloads), "
+            "or say where it is: --rclone PROGRAM",
+        )
+    return os.path.abspath(found)

@@ -23,6 +23,7 @@ from .restore_check import compare
 from .restore_in_place import in_place
 from .restore_options import wanted_point, wish_of
 from .restore_to_directory import finish_downloaded, into_target
+from .typed_path import typed_path
 
 NAME = "restore"
 HELP = "list restore points, or restore one"
@@ -37,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("date", nargs="?", help="with daily or weekly: the point of that date")
     where = parser.add_argument_group("where to (one of them)")
-    where.add_argument("--target", metavar="DIR", help="into an empty or new directory")
+    where.add_argument(
+        "--target", type=os.path.expanduser, metavar="DIR", help="into an empty or new directory"
+    )
     where.add_argument(
         "--in-place",
         action="store_true",
@@ -48,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument(
         "--from-downloaded",
+        type=typed_path,
         metavar="DIR",
         help="finish what 'rclone copy b2-encrypted: DIR' brought, in DIR/daily",
     )
@@ -75,11 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rclone-config",
+        type=typed_path,
         metavar="FILE",
         help="on any other machine: an rclone.conf is all that is needed",
     )
     parser.add_argument(
-        "--rclone", metavar="PROGRAM", default="rclone", help="with it: the rclone to run"
+        "--rclone",
+        type=typed_path,
+        metavar="PROGRAM",
+        default="rclone",
+        help="with it: the rclone to run (%(default)s, looked up on PATH)",
     )
 
 

@@ -69,9 +69,10 @@ def read_remote(path: str, raw_remote: str, crypt_remote: str) -> RemoteConf:
     return parse_remote(_content(path), raw_remote, crypt_remote, path)
 
 
-def require_section(path: str, crypt_remote: str) -> None:
-    """Raise :class:`ConfigError` unless the file *path* has that remote of type crypt."""
-    _section(parse_sections(_content(path), path), crypt_remote, "crypt", path)
+def crypt_lies_over(path: str, crypt_remote: str) -> str:
+    """What that crypt remote in the file *path* encrypts; :class:`ConfigError` without one."""
+    sections = parse_sections(_content(path), path)
+    return _section(sections, crypt_remote, "crypt", path).get("remote", "")
 
 
 def _content(path: str) -> str:

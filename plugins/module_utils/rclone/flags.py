@@ -56,11 +56,12 @@ def common_flags(
 
 def environment(config: RcloneConfig) -> Dict[str, str]:
     """What is added to the environment. No secrets: rclone reads them from its own file."""
+    home = os.path.expanduser("~")
     return {
         # https://tip.golang.org/doc/gc-guide: collect when the heap grew by 20 %, not by 100 %.
         "GOGC": "20",
         # Not a flag: the distribution's rclone 1.60 does not know it and would refuse to start.
         "RCLONE_B2_UPLOAD_CONCURRENCY": str(config.upload_concurrency),
         # cron starts programs without HOME, and rclone warns about it.
-        "HOME": os.environ.get("HOME", "/root"),
+        "HOME": home if os.path.isabs(home) else "/",
     }

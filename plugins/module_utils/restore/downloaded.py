@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Optional, Sequence
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
-from ..bucket.layout import DAILY_DIRECTORY, POINTS_DIRECTORY
+from ..bucket.layout import DAILY_DIRECTORY, HISTORY_DIRECTORY, POINTS_DIRECTORY
 from ..config.schema import Source
 from ..manifest.apply import apply_manifest
-from ..points.model import choose_point
+from ..points.model import Seal, choose_point
 from .directory import RestoreResult, Watchers, incomplete
 from .open_point import check_sealed, seals_in
 from .selection import Chooser, Wish, measure
@@ -30,9 +31,10 @@ def apply_downloaded(
 ) -> RestoreResult:
     """Make ``DIRECTORY/daily`` the tree that was; *directory* holds a copy of the crypt remote.
 
-    *wanted* names the point as in a restore. A plain copy brings the newest night's bytes: for
-    an older one, ``rclone copy --b2-version-at`` its seal's time. Can be repeated. Raises
-    :class:`BackupError` when files are missing or damaged, and when *directory* is no such copy.
+    *wanted* names the point as in a restore. A plain copy brings what the bucket holds by now: the
+    newest night's bytes, unless a later one was broken off. Can be repeated. Raises
+    :class:`BackupError` when files are missing or damaged, saying how to bring ``daily/`` to the
+    point's time, and when *directory* is no such copy.
     """
     points = os.path.join(directory, POINTS_DIRECTORY)
     daily = os.path.join(directory, DAILY_DIRECTORY)
@@ -61,5 +63,29 @@ def apply_downloaded(
         on_progress=watchers.apply if watchers else None,
     )
     if not applied.is_complete:
-        raise incomplete(seal, daily, applied)
+        told = incomplete(seal, daily, applied).message
+        raise BackupError(told, _what_helps(directory, daily, seal))
     return RestoreResult(seal, daily, applied, 1)
+
+
+def _what_helps(directory: str, daily: str, seal: Seal) -> str:
+    """How to get what a plain copy did not bring."""
+    is_second = os.path.isdir(os.path.join(directory, HISTORY_DIRECTORY))
+    if is_second:
+        # Which of the histories has a file is for the program to find.
+        fetch = (
+            f"lepotato-backup restore {seal.id} --from second --rclone-config rclone.conf "
+            "--target OTHER_DIR"
+        )
+        lead = "Fetch the point with the program, which finds them"
+    else:
+        fetch = (
+            f"rclone --config rclone.conf sync --b2-version-at {seal.version_at} "
+            f"b2-encrypted:{seal.data} {shlex.quote(daily)}"
+        )
+        lead = f"Bring {daily} to the time of the point, then repeat this command"
+    return (
+        "What was restored is there and right; a night after this point, whole or broken off, has "
+        f"replaced or removed the rest. {lead}: {fetch} . What is missing then too is damaged: try "
+        "an earlier point"
+    )

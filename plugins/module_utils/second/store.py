@@ -18,7 +18,12 @@ import tempfile
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..base.errors import BackupError, ConfigError
-from ..bucket.layout import DAILY_DIRECTORY, MANIFESTS_DIRECTORY, POINTS_DIRECTORY
+from ..bucket.layout import (
+    DAILY_DIRECTORY,
+    HISTORY_DIRECTORY,
+    MANIFESTS_DIRECTORY,
+    POINTS_DIRECTORY,
+)
 from ..config.schema import Config
 from ..points.model import ids_of_manifests
 from ..process.runner import Runner
@@ -27,8 +32,6 @@ from ..rclone.log import RcloneNotFound
 from ..rclone.move_to_history import DISK_TRAITS, AsideRclone, Traits
 from ..rclone.name_lists import write_file_list
 from .disk import held_disk, require_disk
-
-HISTORY_DIRECTORY = "history"
 
 # A disk seeks between files and an SSH server refuses many new connections at once.
 TRANSFERS_MAX = 4
