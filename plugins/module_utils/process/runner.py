@@ -29,7 +29,7 @@ from typing import (
 )
 
 from ..base.errors import CommandError, CommandTimeout
-from .signals import ENDING_SIGNALS
+from .signals import ENDING_SIGNALS, signals_held
 
 # A child that ignores SIGTERM (rclone with a revoked key does) is killed after this long.
 TERMINATE_GRACE_SECONDS = 10.0
@@ -109,30 +109,34 @@ class SubprocessRunner:
         check: bool = True,
     ) -> CommandResult:
         """See :class:`Runner`. An exception raised by *on_stderr_line* ends the command."""
-        # A signal between the start of the child and the try below would leave it running.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        # A signal between the start of the child and the end of "with" would leave it running.
+        process: Optional[subprocess.Popen[bytes]] = None
         try:
-            process = self._start(argv, stdin is not None, env, mask)
-        except BaseException:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            raise
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            with signals_held():
+                mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+                try:
+                    process = self._start(argv, stdin is not None, env, mask)
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if on_stderr_line is None:
                 stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
             else:
                 stdout, stderr = self._stream(process, stdin, timeout_seconds, on_stderr_line)
         except subprocess.TimeoutExpired as error:
-            end_process_group(process, self.terminate_grace_seconds)
+            self._end(process)
             raise CommandTimeout(argv, error.timeout, _text(error.stderr or b"")) from error
         except BaseException:
             # A signal handler of the program raises here: the child must not outlive it.
-            end_process_group(process, self.terminate_grace_seconds)
+            self._end(process)
             raise
         result = CommandResult(list(argv), process.returncode, _text(stdout), _text(stderr))
         if check and result.exit_code != 0:
             raise CommandError(argv, result.exit_code, result.stderr)
         return result
+
+    def _end(self, process: Optional[subprocess.Popen[bytes]]) -> None:
+        if process is not None:
+            end_process_group(process, self.terminate_grace_seconds)
 
     @staticmethod
     def _start(

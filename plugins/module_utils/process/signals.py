@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from types import FrameType
-from typing import Iterator, Optional
+from typing import Iterator, List, Optional
 
 from ..base.errors import Interrupted
 
@@ -34,5 +35,31 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Have :class:`Interrupted` raised at the end of the block instead of within.
+
+    For the start of a child, which must not be lost to the exception. To block the signals is
+    not enough: the kernel gives them to another thread then, and Python raises in this one.
+    """
+    global _held  # pylint: disable=global-statement
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = _held = []
+    try:
+        yield
+    finally:
+        _held = None
+        if held:
+            _raise_interrupted(held[0], None)
+
+
+_held: Optional[List[int]] = None
+
+
 def _raise_interrupted(number: int, _frame: Optional[FrameType]) -> None:
+    if _held is not None:
+        _held.append(number)
+        return
     raise Interrupted(number, signal.Signals(number).name)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
     Interrupted,
 )
 from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signal_shield import shielded
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 
 RUNNER = SubprocessRunner(terminate_grace_seconds=0.5)
@@ -93,6 +95,42 @@ def test_an_interrupt_ends_the_child(tmp_path: Path) -> None:
         RUNNER.run(["sh", "-c", script])
     assert caught.value.signal_number == signal.SIGTERM
     assert wait_until_gone(int(pid_file.read_text(encoding="ascii")))
+
+
+@pytest.mark.parametrize("handlers", ["raise", "shield"])
+def test_a_signal_that_another_thread_takes_during_the_start_ends_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handlers: str
+) -> None:
+    started: list[int] = []
+
+    class Slow(subprocess.Popen[bytes]):
+        """The child runs and the signal comes before the caller knows of the child."""
+
+        def _execute_child(self, *arguments: object) -> None:
+            super()._execute_child(*arguments)  # type: ignore[misc]
+            started.append(self.pid)
+            # The main thread has blocked it: the kernel gives it to the other one.
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with signals_raise(), pytest.raises(Interrupted) as caught:
+            if handlers == "raise":
+                RUNNER.run(["sleep", "60"])
+            else:
+                with shielded() as shield, shield.interruptible():
+                    RUNNER.run(["sleep", "60"])
+        assert caught.value.signal_number == signal.SIGTERM
+        assert wait_until_gone(started[0])
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
+    finally:
+        done.set()
+        other.join()
 
 
 def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
