@@ -29,7 +29,7 @@ def missing_fragment(root: Path) -> str:
     Raises:
         Skip: the history is not there to be asked.
     """
-    if _git(root, "rev-parse", "--is-shallow-repository") not in ("false",):
+    if _git(root, "rev-parse", "--is-shallow-repository") != "false":
         raise Skip("no whole git history here to compare with: git fetch --unshallow")
     for since, base in (("the last release", _release(root)), ("the main branch", _fork(root))):
         changed = _changed(root, base, *VISIBLE) if base else []
