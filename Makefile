@@ -1,3 +1,6 @@
+# Copyright: lepotato.backup contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The repository's commands. Python does the work; this only finds one that is new enough.
 PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info < (3, 11))' \
@@ -6,7 +9,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python
 # "su" without "-" keeps a user's PATH, where mkfs, losetup, chroot and dockerd are missing.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup demo demo-clean test lint format bench faults architecture
+.PHONY: help setup demo demo-clean test lint docs format bench faults architecture
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +17,7 @@ help:
 	@echo "make demo-clean  remove what the demo made"
 	@echo "make test        every check (STAGES=\"lint units\": only these)"
 	@echo "make lint        the linters alone"
+	@echo "make docs        the collection's pages as HTML, in build/docs"
 	@echo "make bench       downtime, memory, calls and wear, side by side with the plain script (BENCH=\"downtime\")"
 	@echo "make faults      kill -9, OOM and lost Docker at every step, with real containers"
 	@echo "                 (FAULTS=boot: lost power, reboot and OOM on a whole virtual machine)"
@@ -46,6 +50,9 @@ test: python
 
 lint: python
 	@$(run) tools.run_tests lint
+
+docs: python
+	@$(run) tools.docs
 
 bench: python
 	@$(run) tools.bench $(BENCH)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import setup
-from .checks import ansible_test, lint, molecule, python_tests
+from .checks import ansible_test, documentation, lint, molecule, python_tests
 from .checks.stage import Stage, run_lanes
 from .report import FAILED, PASSED, SKIPPED, Report
 from .shell import ToolError
@@ -61,6 +61,7 @@ def _lanes() -> list[list[Stage]]:
         [python_tests.integration_stage()],
         [
             *lint.stages(),
+            *documentation.stages(),
             python_tests.tools_stage(),
             *ansible_test.stages(),
             python_tests.oldest_ansible_stage(),

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a machine ready for the demo and the tests; the second time it only looks.
 
-    python3 -m tools.setup [lint] [docker] [arm64] [native] [importer] [oldest]
+    python3 -m tools.setup [lint] [docker] [arm64] [native] [importer] [oldest] [docs]
 
 Without a word it does all of them. What a word needs is made first.
 """
@@ -23,11 +23,18 @@ from .images import ensure_image, potato, services
 from .paths import cache_dir
 from .rclone_binaries import ensure_binaries
 from .shell import ToolError
-from .venvs import DEVELOPMENT, IMPORTER, OLDEST_ANSIBLE, ensure_venv, link_development_venv
+from .venvs import (
+    DEVELOPMENT,
+    DOCUMENTATION,
+    IMPORTER,
+    OLDEST_ANSIBLE,
+    ensure_venv,
+    link_development_venv,
+)
 
-PARTS = ("lint", "importer", "oldest", "docker", "arm64", "native")
+PARTS = ("lint", "importer", "oldest", "docs", "docker", "arm64", "native")
 # Python environments beside the one that everything needs
-VENVS = {"importer": IMPORTER, "oldest": OLDEST_ANSIBLE}
+VENVS = {"importer": IMPORTER, "oldest": OLDEST_ANSIBLE, "docs": DOCUMENTATION}
 
 
 def prepare(parts: Sequence[str], say: Say) -> dict[str, str]:

@@ -19,6 +19,7 @@ OLDEST_PYTHON = (3, 11)  # the oldest that ansible-core 2.19 runs on
 DEVELOPMENT = "requirements-dev.txt"
 IMPORTER = "requirements-importer.txt"
 OLDEST_ANSIBLE = "requirements-oldest.txt"
+DOCUMENTATION = "requirements-docs.txt"
 
 
 def venv_dir(requirements: str) -> Path:

@@ -18,6 +18,10 @@ description:
   - The configuration is checked by the very program that is installed, before anything is changed
     and in check mode too.
   - Entry points and directories are put in place as M(lepotato.backup.file_set) does it.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
+  - lepotato.backup.options.directories
 options:
   root:
     description: Where releases are kept.
@@ -35,20 +39,6 @@ options:
     description: Where the configuration is written, readable by root alone.
     type: path
     default: /etc/lepotato-backup/config.json
-  directories:
-    description: Directories that must exist, in the order given.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: Absolute path of the directory.
-        type: path
-        required: true
-      mode:
-        description: Its permissions, octal.
-        type: str
-        default: "0755"
   files:
     description: The entry points, written after the program is in place.
     type: list
@@ -69,10 +59,8 @@ options:
         required: true
 attributes:
   check_mode:
-    description: Can run in check mode and say what it would change.
     support: full
   diff_mode:
-    description: Returns what changed.
     support: full
 """
 

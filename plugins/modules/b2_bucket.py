@@ -20,6 +20,8 @@ description:
     belongs on no board.
 requirements:
   - b2sdk 2.0 or later on the host that runs the module
+extends_documentation_fragment:
+  - lepotato.backup.attributes
 options:
   name:
     description: The bucket.
@@ -75,11 +77,10 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Changes nothing and tells what would be changed.
     support: full
   diff_mode:
-    description: Returns the settings before and after.
     support: full
+    details: Returns the settings before and after.
 """
 
 EXAMPLES = r"""

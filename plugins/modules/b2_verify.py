@@ -16,6 +16,9 @@ description:
     variable mends it.
   - Changes nothing in the bucket, and on the host only the note of when the newest night was
     counted, which C(lepotato-backup snapshots) shows.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
 options:
   level:
     description:
@@ -36,10 +39,10 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Reads only; in check mode the count is not noted either.
+    details: Reads only; in check mode the count is not noted either.
   diff_mode:
     support: none
-    description: Reads only.
+    details: Reads only.
 seealso:
   - module: lepotato.backup.rclone_conf
 """

@@ -18,6 +18,9 @@ description:
     nothing down for good, since the boot recovery, the next night and
     C(lepotato-backup recover) start what is on the list.
   - Containers that were stopped already stay stopped.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
 options:
   state:
     description:
@@ -49,10 +52,10 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Says what would be stopped or started.
+    details: Says what would be stopped or started.
   diff_mode:
     support: full
-    description: Shows the state of each container concerned.
+    details: Shows the state of each container concerned.
 """
 
 EXAMPLES = r"""

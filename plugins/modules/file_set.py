@@ -17,21 +17,11 @@ description:
   - One call for the whole set, where one call for each file would start Python on the host again
     and again. Files whose directory does not exist yet work in check mode.
   - Everything belongs to the user that the module runs as.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
+  - lepotato.backup.options.directories
 options:
-  directories:
-    description: Directories that must exist, in the order given.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: Absolute path of the directory.
-        type: path
-        required: true
-      mode:
-        description: Its permissions, octal.
-        type: str
-        default: "0755"
   files:
     description: Files that must exist with this content, in the order given.
     type: list
@@ -52,10 +42,8 @@ options:
         required: true
 attributes:
   check_mode:
-    description: Can run in check mode and say what it would change.
     support: full
   diff_mode:
-    description: Returns what changed.
     support: full
 """
 

@@ -17,6 +17,9 @@ description:
   - Otherwise fetches rclone, checks the sum of the binary itself whatever it was delivered in, and
     replaces O(dest) by a rename, so that an rclone that is running is not disturbed.
   - When the sum is wrong it fails and what was installed stays.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
 options:
   url:
     description: Where the host downloads rclone from. A zip file that holds one file named
@@ -39,12 +42,11 @@ options:
     default: /usr/local/bin/rclone
 attributes:
   check_mode:
-    description: Can run in check mode. Nothing is downloaded then, a file on the control node is
-      checked.
     support: full
+    details: Nothing is downloaded then, a file on the control node is checked.
   diff_mode:
-    description: Returns the two sums.
     support: full
+    details: Returns the two sums.
 """
 
 EXAMPLES = r"""

@@ -22,6 +22,9 @@ description:
   - What works but should be mended, such as a key that may delete the backups, is a warning.
   - A second destination (a remote C(second-encrypted) in O(content)) that can't be reached is a
     warning too. A C(token) that rclone has renewed in the file since is kept.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
 options:
   content:
     description:
@@ -62,12 +65,12 @@ options:
 attributes:
   check_mode:
     support: full
-    description:
+    details:
       - Proves too, from a private temporary file. Without O(binary), on a host that is still
         bare, only the key is proven, and a warning says so.
   diff_mode:
     support: full
-    description: Shows the names of keys, and for secrets only whether they change.
+    details: Shows the names of keys, and for secrets only whether they change.
 seealso:
   - module: lepotato.backup.b2_verify
 """

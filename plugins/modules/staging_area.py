@@ -19,29 +19,18 @@ description:
   - With O(record), fails when the SSD or a source lies on another disk than was recorded, or the
     SSD does not hold its sentinel.
   - Then makes the directories of the staging area, the sentinel and the record.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
+  - lepotato.backup.options.directories
+  - lepotato.backup.options.mount_point
 options:
-  mount_point:
-    description: Where the SSD is mounted.
-    type: path
-    required: true
   reserve_bytes:
     description: How many bytes must be free there.
     type: int
     default: 0
   directories:
     description: The directories of the staging area, in the order given.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: Absolute path of the directory.
-        type: path
-        required: true
-      mode:
-        description: Its permissions, octal.
-        type: str
-        default: "0755"
   record:
     description:
       - Where it is recorded which disks the SSD and the sources lie on. Not on the SSD.
@@ -63,12 +52,11 @@ options:
     default: false
 attributes:
   check_mode:
-    description:
+    support: full
+    details:
       - Makes no directory, and says what it would make.
       - The device is tried in check mode too. A few bytes are written and removed again.
-    support: full
   diff_mode:
-    description: Returns what changed.
     support: full
 """
 

@@ -20,6 +20,10 @@ description:
     An interruption leaves it whole in one of both places, and the next run goes on.
   - An image that is there already, on an SSD that came from another board, is taken over.
   - Changes nothing while a night is under way.
+extends_documentation_fragment:
+  - lepotato.backup.attributes
+  - lepotato.backup.attributes.board
+  - lepotato.backup.options.mount_point
 options:
   mode:
     description:
@@ -27,10 +31,6 @@ options:
       - V(removed) unmounts the image and deletes it with what is in it.
     type: str
     choices: [directory, image, removed]
-    required: true
-  mount_point:
-    description: Where the SSD is mounted.
-    type: path
     required: true
   staging:
     description: The staging directory.
@@ -54,11 +54,11 @@ options:
     default: /etc/fstab
 attributes:
   check_mode:
-    description: Says what it would do, and fails where it could not.
     support: full
+    details: Says what it would do, and fails where it could not.
   diff_mode:
-    description: Returns the steps.
     support: full
+    details: Returns the steps.
 """
 
 EXAMPLES = r"""

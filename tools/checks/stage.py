@@ -33,7 +33,7 @@ class Run(Protocol):
 class Stage:
     """One check. *run* returns a short detail, raises ToolError or Skip.
 
-    *needs* names a part of the set-up ("docker", "arm64", "importer") that the machine
+    *needs* names a part of the set-up ("docker", "arm64", "docs") that the machine
     may not be able to give.
     """
 

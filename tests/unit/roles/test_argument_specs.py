@@ -34,17 +34,48 @@ def test_every_role_has_defaults() -> None:
     assert {"agent", "rclone", "schedule", "staging"} <= set(NAMES)
 
 
+def _computed(role: str) -> Dict[str, str]:
+    """Return the defaults that are templates and no text when they are rendered.
+
+    As the default of an int, a bool or a list, a template is refused where documentation is made.
+    """
+    return {
+        name: default
+        for name, default in _load(role, "defaults/main.yml").items()
+        if isinstance(default, str)
+        and "{{" in default
+        and _options(role)[name]["type"] not in ("str", "path")
+    }
+
+
 @pytest.mark.parametrize("role", NAMES)
 def test_documented_defaults_are_the_defaults(role: str) -> None:
     documented = {
         name: option["default"] for name, option in _options(role).items() if "default" in option
     }
-    assert documented == _load(role, "defaults/main.yml")
+    defaults = _load(role, "defaults/main.yml")
+    computed = _computed(role)
+    assert documented == {name: defaults[name] for name in defaults if name not in computed}
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_computed_default_is_told_in_words(role: str) -> None:
+    for name, template in _computed(role).items():
+        variable = template.split()[1]
+        assert f"C({variable})" in str(_options(role)[name]["description"]), name
+
+
+def test_computed_defaults_are_found() -> None:
+    assert set(_computed("agent")) == {"agent_history_days", "agent_second_remote_enabled"}
 
 
 @pytest.mark.parametrize("role", NAMES)
 def test_what_has_no_default_is_required(role: str) -> None:
-    without = [name for name, option in _options(role).items() if "default" not in option]
+    without = [
+        name
+        for name, option in _options(role).items()
+        if "default" not in option and name not in _computed(role)
+    ]
     assert [name for name in without if not _options(role)[name].get("required")] == []
 
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -97,9 +99,17 @@ def test_an_interrupt_ends_the_child(tmp_path: Path) -> None:
     assert wait_until_gone(int(pid_file.read_text(encoding="ascii")))
 
 
-@pytest.mark.parametrize("handlers", ["raise", "shield"])
+@contextlib.contextmanager
+def interruptible_in_a_shield() -> Iterator[None]:
+    with shielded() as shield, shield.interruptible():
+        yield
+
+
+@pytest.mark.parametrize(
+    "within", [contextlib.nullcontext(), interruptible_in_a_shield()], ids=["bare", "shield"]
+)
 def test_a_signal_that_another_thread_takes_during_the_start_ends_the_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handlers: str
+    monkeypatch: pytest.MonkeyPatch, within: contextlib.AbstractContextManager[None]
 ) -> None:
     started: list[int] = []
 
@@ -119,12 +129,8 @@ def test_a_signal_that_another_thread_takes_during_the_start_ends_the_child(
     other = threading.Thread(target=done.wait)
     other.start()
     try:
-        with signals_raise(), pytest.raises(Interrupted) as caught:
-            if handlers == "raise":
-                RUNNER.run(["sleep", "60"])
-            else:
-                with shielded() as shield, shield.interruptible():
-                    RUNNER.run(["sleep", "60"])
+        with signals_raise(), pytest.raises(Interrupted) as caught, within:
+            RUNNER.run(["sleep", "60"])
         assert caught.value.signal_number == signal.SIGTERM
         assert wait_until_gone(started[0])
         assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
