@@ -87,6 +87,15 @@ dest:
   returned: always
   type: str
   sample: /etc/lepotato-backup/rclone.conf
+needed:
+  description: Whether the file was not as wanted, whatever a task says with C(changed_when).
+  returned: success
+  type: bool
+directory:
+  description: Mode and owner of the directory that the file lies in; empty when it is not there.
+  returned: success
+  type: str
+  sample: '0700 0:0'
 proven:
   description: Whether the content was proven in this run.
   returned: success
@@ -206,6 +215,7 @@ def run(module: AnsibleModule) -> Dict[str, Any]:
         "dest": dest,
         "changed": before != content or access != wanted_access,
         "proven": False,
+        "directory": _directory(os.path.dirname(dest)),
         "diff": {
             "before_header": f"{dest} ({access or 'not there'})",
             "after_header": f"{dest} ({wanted_access})",
@@ -213,6 +223,7 @@ def run(module: AnsibleModule) -> Dict[str, Any]:
             "after": masked_after,
         },
     }
+    result["needed"] = result["changed"]
     if before != content:
         _replace(module, content, result)
     elif result["changed"] and not module.check_mode:
@@ -229,6 +240,14 @@ def _present(dest: str) -> Tuple[Optional[str], str]:
             return stream.read(), f"{status.st_mode & 0o7777:04o} {status.st_uid}"
     except FileNotFoundError:
         return None, ""
+
+
+def _directory(path: str) -> str:
+    """The directory's mode, owner and group as text; empty when it is not there."""
+    if not os.path.isdir(path):
+        return ""
+    status = os.stat(path)
+    return f"{status.st_mode & 0o7777:04o} {status.st_uid}:{status.st_gid}"
 
 
 def _replace(module: AnsibleModule, content: str, result: Dict[str, Any]) -> None:
