@@ -19,9 +19,9 @@ from b2_standin.client import StandIn
 from .any_machine import ROOT, AnyMachine, any_machine
 from .document_host import DocumentHost
 from .night_host import BUCKET, differences, mounted_ssd
-from .second_place import UsbDisk
+from .second_place import UsbDisk, change
 from .test_documented_commands import COPY, FINISH, FINISH_POINT, SECOND_WHOLE, SYNC
-from .test_second import change, kill_on_second, next_second
+from .test_second import kill_on_second, next_second
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
