@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
@@ -107,6 +108,27 @@ def test_a_container_that_does_not_come_back_is_told_with_its_log_and_the_others
         "well": "running",
     }
     assert tree_difference(lab.volumes / "well", lab.staged(lab.volumes) / "well") == []
+    assert not lab.stopped_file.exists()
+
+
+def test_a_container_that_was_unhealthy_before_is_not_asked_to_be_healthy_after(lab: Lab) -> None:
+    lab.run("red", "--health-cmd=false", "--health-interval=1s", "--health-retries=1")
+
+    def status() -> str:
+        return str(lab.inspect("red")["State"]["Health"]["Status"])
+
+    wait_for(lambda: status() == "unhealthy", "the red check", 60)
+    (lab.volumes / "red/rows").write_text("good\n")
+
+    began = time.monotonic()
+    done = lab.drive("--capture", config=lab.config(start_timeout_seconds=60))
+
+    assert time.monotonic() - began < 50
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)["capture"]
+    assert (result["not_back"], result["warnings"]) == ([], [])
+    assert lab.states() == {"red": "running"}
+    assert (lab.staged(lab.volumes) / "red/rows").read_text() == "good\n"
     assert not lab.stopped_file.exists()
 
 

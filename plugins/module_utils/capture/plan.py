@@ -64,6 +64,7 @@ class PlannedGroup:
                     number=member.number,
                     needs=self.needs[member.id],
                     was_looping=member.looping,
+                    was_unhealthy=member.unhealthy,
                 )
             )
         return entries

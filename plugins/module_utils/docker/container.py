@@ -64,7 +64,7 @@ class Container:
     *needs_services* are compose services of the same project, *needs_containers* names or IDs
     (links, shared network, IPC and PID namespaces, volumes-from). *looping*: it ends and is
     restarted over and over. *needs_unknown*: its project's compose file can't be read, so that it
-    may depend on any service of the project.
+    may depend on any service of the project. *unhealthy*: its health check is red.
     """
 
     id: str
@@ -84,6 +84,7 @@ class Container:
     swarm_task: bool = False
     stop_timeout_seconds: Optional[int] = None
     looping: bool = False
+    unhealthy: bool = False
     needs_unknown: bool = False
 
     @property
@@ -133,6 +134,7 @@ def _read(raw: Mapping[str, Any], devices: Mapping[str, str]) -> Container:
         swarm_task=SWARM_TASK_LABEL in labels,
         stop_timeout_seconds=settings.get("StopTimeout"),
         looping=_is_looping(raw, time.time()),
+        unhealthy=is_unhealthy(raw["State"]),
     )
 
 
@@ -156,6 +158,11 @@ def _with_declared_needs(
         else:
             found.append(replace(container, needs_services=declared.get(container.service, ())))
     return found
+
+
+def is_unhealthy(state: Mapping[str, Any]) -> bool:
+    """Whether the engine's *state* of a container says that its health check is red."""
+    return (state.get("Health") or {}).get("Status") == "unhealthy"
 
 
 def _is_looping(raw: Mapping[str, Any], now_seconds: float) -> bool:

@@ -34,17 +34,19 @@ def wait_until_ready(
     container: str,
     timeout_seconds: float,
     *,
+    healthy: bool = True,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Readiness:
     """Wait until *container* is healthy, or runs where it has no health check.
 
+    Without *healthy* it is enough that it runs: it was not healthy before either.
     Never raises for what the container or the engine does: that is the result's *problem*.
     """
     deadline = clock() + timeout_seconds
     pause = POLL_FIRST_SECONDS
     while True:
-        lack = _look(docker, container, deadline - clock())
+        lack = _look(docker, container, deadline - clock(), healthy)
         if lack is None:
             return Readiness(True, "")
         if lack.final:
@@ -60,7 +62,9 @@ class _Lack(NamedTuple):
     final: bool
 
 
-def _look(docker: DockerClient, container: str, left_seconds: float) -> Optional[_Lack]:
+def _look(
+    docker: DockerClient, container: str, left_seconds: float, healthy: bool
+) -> Optional[_Lack]:
     """None when the container is ready, else what it lacks and whether waiting is of use."""
     try:
         raw = docker.inspect(container)
@@ -77,7 +81,7 @@ def _look(docker: DockerClient, container: str, left_seconds: float) -> Optional
         # The engine restarts by policy at once and says so: one that ended stays ended.
         return _Lack(_how_it_ended(state), final=True)
     check = health_check(raw["Config"])
-    if check is None:
+    if check is None or not healthy:
         return None
     status = (state.get("Health") or {}).get("Status", "starting")
     if status == "healthy" or _probe(docker, container, check, left_seconds):

@@ -18,7 +18,14 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from ..base.errors import BackupError
 from ..base.journal import Journal
 from ..process.signal_shield import Shield, shielded
-from .container import ACTIVE_STATES, NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from .container import (
+    ACTIVE_STATES,
+    NUMBER_LABEL,
+    ONEOFF_LABEL,
+    PROJECT_LABEL,
+    SERVICE_LABEL,
+    is_unhealthy,
+)
 from .engine import DockerClient, DockerError, DockerUnreachable, NoSuchContainer
 from .health import wait_until_ready
 from .stopped_set import StoppedEntry, StoppedSet, stop_may_be_under_way
@@ -100,7 +107,11 @@ def still_running(docker: DockerClient, entries: Sequence[StoppedEntry]) -> List
                 "Run the backup again once it is in place",
             ) from None
         if state["Status"] in ACTIVE_STATES:
-            found.append(dataclasses.replace(entry, started_at=state["StartedAt"]))
+            found.append(
+                dataclasses.replace(
+                    entry, started_at=state["StartedAt"], was_unhealthy=is_unhealthy(state)
+                )
+            )
     return found
 
 
@@ -349,7 +360,13 @@ def _ready(
     if entry.was_looping:
         # It did not get ready before the stop either.
         return outcome._replace(ready=True, ready_at_seconds=time.monotonic())
-    readiness = wait_until_ready(docker, outcome.container_id, timeout_seconds)
+    readiness = wait_until_ready(
+        docker, outcome.container_id, timeout_seconds, healthy=not entry.was_unhealthy
+    )
+    if entry.was_unhealthy and readiness.ready:
+        journal.info(
+            f"{entry.name} runs; it was unhealthy before, and its health is not waited for"
+        )
     outcome = outcome._replace(ready=readiness.ready, ready_at_seconds=time.monotonic())
     if readiness.ready:
         return outcome

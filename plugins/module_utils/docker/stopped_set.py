@@ -34,7 +34,8 @@ class StoppedEntry:
     *started_at* is the engine's time of its last start before our stop: another value later
     means that it has been started since. *stop_deadline_seconds* is on the monotonic clock of
     the boot *boot_id*: until then a stop that we asked for may still be under way.
-    *needs* are IDs of other entries. *stopped_at_seconds* is Unix time.
+    *needs* are IDs of other entries. *stopped_at_seconds* is Unix time. *was_unhealthy*: its
+    health check was red before the stop, so that it is not asked to be green after it.
     """
 
     id: str
@@ -49,6 +50,7 @@ class StoppedEntry:
     number: str = ""
     needs: Tuple[str, ...] = ()
     was_looping: bool = False
+    was_unhealthy: bool = False
 
 
 def boot_id() -> str:
