@@ -227,3 +227,16 @@ def test_the_manifest_of_a_night_that_was_never_sealed_goes(host: NightHost) -> 
     record = host.night()
     assert record["expired"] == [f"manifest {left[: -len('.jsonl.gz')]}"]
     assert manifests() == [f"{first}.jsonl.gz", f"{record['point']}.jsonl.gz"]
+
+
+@pytest.mark.parametrize("command", ["prune", "verify"])
+def test_a_wrong_clock_removes_and_notes_nothing(host: NightHost, command: str) -> None:
+    host.night()
+    before = [item["fileName"] for item in host.stand_in.files(BUCKET)]
+    # To this host it is B2 that went ahead: the board woke up in the past.
+    host.stand_in.advance_clock(3600)
+    done = host.program(command)
+    assert done.returncode == 1
+    assert "this host's clock is 36" in done.stderr
+    assert "behind Backblaze's" in done.stderr
+    assert [item["fileName"] for item in host.stand_in.files(BUCKET)] == before

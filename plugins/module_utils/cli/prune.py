@@ -14,10 +14,12 @@ from typing import List
 
 from ..base.errors import EXIT_OK, EXIT_WARNINGS, BackupError
 from ..config.schema import Config
+from ..points.model import ids_of_seals
 from ..points.prune import judge, judge_leftovers
 from ..points.prune import prune as prune_points
 from ..points.retention import LOCAL, Verdict
 from ..points.store import PointStore
+from ..points.true_clock import require_true_clock
 from ..points.verified import prove_and_note
 from ..points.weekly import local_date
 from ..points.weekly_local import LocalWeeklies
@@ -49,11 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
     asked = open_asked(arguments)
     config, rclone = asked.config, asked.rclone
     remote = read_remote(config.rclone.config, config.rclone.raw_remote, config.rclone.crypt_remote)
-    store = PointStore(rclone, remote.client(), remote)
+    client = remote.client()
+    store = PointStore(rclone, client, remote)
     local = LocalWeeklies(config, SubprocessRunner())
     log = RunLog("prune", [stream_handler(sys.stderr, logging.INFO)])
     with RunLock(prepared_state(config).lock):
         names = store.points()
+        # With a clock that is a month ahead every point would be too old.
+        skew_seconds = client.authorization.clock_skew_seconds
+        require_true_clock(skew_seconds, max(ids_of_seals(names), default=""), time.time())
         verdicts = judge(config, names, local, local_date(time.time()))
         verdicts += judge_leftovers(rclone, names)
         if not arguments.dry_run:

@@ -11,7 +11,9 @@ import time
 
 from ..base.errors import EXIT_OK
 from ..base.progress import human_bytes
+from ..points.true_clock import require_true_clock
 from ..points.verified import prove_and_note
+from ..rclone.conf import read_remote
 from ..second.read import prove_second
 from .origin import add_origin, open_asked
 from .output import answer, say
@@ -35,6 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
         proof = prove_second(asked.rclone, state.directory)
     else:
         where = "in the bucket"
+        # What is found is noted with its time.
+        settings = asked.config.rclone
+        remote = read_remote(settings.config, settings.raw_remote, settings.crypt_remote)
+        skew_seconds = remote.client().authorize().clock_skew_seconds
+        require_true_clock(skew_seconds, "", time.time())
         proof = prove_and_note(asked.rclone, asked.config, time.time())
     if arguments.json:
         answer(dataclasses.asdict(proof))

@@ -18,7 +18,8 @@ from ..capture.copy import give_back_partial
 from ..config.schema import Config
 from ..filesystem.disk_usage import used_bytes
 from ..filesystem.mounts import probe_io, read_mounts
-from ..points.model import Seal, epoch_of_point
+from ..points.model import Seal
+from ..points.true_clock import require_true_clock
 from ..staging.area import file_system_space
 from ..staging.disk_guard import DiskGuard, places_of
 from ..staging.image_plan import MODE_IMAGE
@@ -26,10 +27,6 @@ from .source_sizes import TreeSize
 
 # Temporary files, the record of hard links, a night's carriers.
 INODES_SPARE = 64
-
-# The board has no clock of its own: after a power cut without network it starts in the past.
-# A tenth of an hour is far beyond what NTP leaves and far below what would confuse two nights.
-CLOCK_SKEW_MAX_SECONDS = 360.0
 
 
 def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool = True) -> DiskGuard:
@@ -142,11 +139,4 @@ def check_clock(skew_seconds: Optional[float], before: Optional[Seal], now: floa
 
     *skew_seconds* is how far B2's clock is ahead; None when B2 did not tell.
     """
-    mend = "Check that systemd-timesyncd or another NTP client runs (timedatectl)"
-    if skew_seconds is not None and abs(skew_seconds) > CLOCK_SKEW_MAX_SECONDS:
-        ahead = "behind" if skew_seconds > 0 else "ahead of"
-        raise BackupError(
-            f"this host's clock is {abs(skew_seconds):.0f} s {ahead} Backblaze's", mend
-        )
-    if before is not None and now <= epoch_of_point(before.id):
-        raise BackupError(f"this host's clock is before the last sealed night {before.id}", mend)
+    require_true_clock(skew_seconds, before.id if before is not None else "", now)
