@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Callable, Iterator, Sequence
 
 import pytest
 from integration.container_lab import tree_difference
@@ -40,7 +40,10 @@ from ansible_collections.lepotato.backup.plugins.module_utils.config.schema impo
     Config,
     parse_config,
 )
-from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import SubprocessRunner
+from ansible_collections.lepotato.backup.plugins.module_utils.process.runner import (
+    CommandResult,
+    SubprocessRunner,
+)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and mounts need root")
 
@@ -209,33 +212,77 @@ def test_an_error_of_rsync_is_told_with_its_words(source: Path) -> None:
         subprocess.run(["chattr", "-i", str(blocked)], check=True)
 
 
-def test_files_that_vanish_are_an_error_only_when_they_must_not(
+def copy_slowly(
+    source: Path, target: Path, meddle: Callable[[], None], *, may_vanish: bool, every_time: bool
+) -> RsyncStats:
+    """Copy *source*, whose first file takes a second a try; *meddle* in the first of them or, with
+    *every_time*, in each."""
+    tries: list[threading.Timer] = []
+
+    class Meddling(SubprocessRunner):
+        def run(self, argv: Sequence[str], **options: Any) -> CommandResult:
+            if every_time or not tries:
+                # rsync reads the list first; the first file's copy is time to meddle.
+                tries.append(threading.Timer(0.4, meddle))
+                tries[-1].start()
+            return super().run(argv, **options)
+
+    try:
+        return copy(
+            Meddling(),
+            [str(source)],
+            str(target),
+            may_vanish=may_vanish,
+            options=("--bwlimit=3000",),
+        )
+    finally:
+        for timer in tries:
+            timer.join()
+
+
+def test_files_that_vanish_are_left_to_the_next_pass_or_copied_again(
     source: Path, tmp_path: Path
 ) -> None:
     (source / "first").write_bytes(bytes(3 * 1024**2))
     gone = source / "second"
+    gone.write_text("x")
+    hot = copy_slowly(source, tmp_path / "hot", gone.unlink, may_vanish=True, every_time=False)
+    assert hot.vanished
+    gone.write_text("x")
+    cold = copy_slowly(source, tmp_path / "cold", gone.unlink, may_vanish=False, every_time=False)
+    assert not cold.vanished
+    assert tree_difference(source, tmp_path / "cold" / source.relative_to("/")) == []
 
-    def copy_slowly(may_vanish: bool) -> RsyncStats:
-        gone.write_text("x")
-        target = tmp_path / f"to-{may_vanish}"
-        # rsync reads the list first; a second of the first file's copy is time to remove one.
-        remover = threading.Timer(0.4, gone.unlink)
-        remover.start()
-        try:
-            slowly = ("--bwlimit=3000",)
-            return copy(
-                SubprocessRunner(),
-                [str(source)],
-                str(target),
-                may_vanish=may_vanish,
-                options=slowly,
-            )
-        finally:
-            remover.join()
 
-    assert copy_slowly(may_vanish=True).vanished
-    with pytest.raises(CommandError, match="failed with exit code 24"):
-        copy_slowly(may_vanish=False)
+def test_files_that_vanish_in_every_try_are_named(source: Path, tmp_path: Path) -> None:
+    first = source / "first"
+    first.write_bytes(os.urandom(3 * 1024**2))
+    (source / "second 1").write_text("x")
+
+    def meddle() -> None:
+        names = sorted(source.glob("second *"))
+        names[0].rename(source / f"second {int(names[0].name.split()[1]) + 1}")
+        # Read again in the next try, which is then slow too.
+        os.utime(first)
+
+    cold = copy_slowly(source, tmp_path / "cold", meddle, may_vanish=False, every_time=True)
+    assert cold.vanished
+    assert cold.vanished_names == (f"{source}/second 3",)
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_copied_again(source: Path, tmp_path: Path) -> None:
+    first = source / "first"
+
+    def cut() -> None:
+        os.truncate(first, 1000)
+
+    first.write_bytes(os.urandom(3 * 1024**2))
+    hot = copy_slowly(source, tmp_path / "hot", cut, may_vanish=True, every_time=False)
+    assert hot.vanished
+    first.write_bytes(os.urandom(3 * 1024**2))
+    cold = copy_slowly(source, tmp_path / "cold", cut, may_vanish=False, every_time=False)
+    assert not cold.vanished
+    assert tree_difference(source, tmp_path / "cold" / source.relative_to("/")) == []
 
 
 def test_an_exclude_pattern_for_a_path_means_just_that_path() -> None:

@@ -21,7 +21,7 @@ INTEGRATION_WORKERS = "3"
 # What runs roles and modules through ansible-playbook on this machine.
 ROLE_TESTS = "test_roles_bad or test_role_modules"
 # A third of it is usual on two cores; slow machines take longer.
-TIMEOUT_SECONDS = 2700
+TIMEOUT_SECONDS = 4200
 
 
 def tools_stage() -> Stage:

@@ -18,6 +18,7 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
+from ..base.printable import printable
 from ..config.schema import Config
 from ..docker.engine import DockerClient
 from ..docker.stop_choice import PlannedDump
@@ -297,6 +298,12 @@ class _GroupCapture:
                         prefix=self.snapshots.command_prefix() if from_snapshots else (),
                     )
                 )
+        if stats.vanished and not hot:
+            names = ", ".join(printable(name) for name in stats.vanished_names)
+            self._warn(
+                f"group {self.group.name}: files went away while they were copied, though its "
+                f"containers are stopped ({names}): what else writes there?"
+            )
         return stats
 
     def _down_seconds(self, done: _ColdPass) -> Dict[str, float]:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from ..base.errors import BackupError, CommandError
 from ..base.paths import nearest_existing
 from ..base.progress import human_bytes
-from ..process.runner import Runner
+from ..process.runner import CommandResult, Runner
 
 # rsync(1), EXIT VALUES.
 VANISHED_EXIT_CODE = 24
@@ -58,6 +58,20 @@ _LOST = re.compile(r"^(?:>f[^+]{9}|\*deleting  ) /?(.*[^/\n])$", re.MULTILINE)
 _ESCAPED_BYTE = re.compile(rb"\\#([0-7]{3})")
 _NO_SPACE = "No space left on device"
 
+# rsync's words for files that were removed or cut while it read them, and for what follows.
+_VANISHED = re.compile(r'^file has vanished: "(.*)"', re.MULTILINE)
+_CUT = re.compile(r'read errors mapping "(.*)": No data available')
+_MOVED = re.compile(
+    r"^(?:file has vanished: |rsync: .*read errors mapping .*: No data available"
+    r"|(?:ERROR|WARNING): .* failed verification -- update "
+    r"|rsync (?:error|warning): some files|IO error encountered -- skipping file deletion)"
+)
+PARTIAL_EXIT_CODE = 23
+
+# A source that something outside the stopped containers writes to is copied so often.
+COLD_TRIES = 3
+NAMES_TOLD = 5
+
 _GLOB_CHARACTERS = re.compile(r"([*?\[\\])")
 
 
@@ -66,7 +80,8 @@ class RsyncStats(NamedTuple):
 
     *files_deleted* and *files_created* count entries of every kind; *bytes_total* is the size of
     all regular files, copied or not. *vanished*: files went away while they were copied.
-    *bytes_freed* is what replaced and removed files held that no hard link keeps, if asked for.
+    *vanished_names* are the first of them. *bytes_freed* is what replaced and removed files held
+    that no hard link keeps, if asked for.
     """
 
     files: int = 0
@@ -79,6 +94,7 @@ class RsyncStats(NamedTuple):
     directories: int = 0
     files_created: int = 0
     bytes_freed: int = 0
+    vanished_names: Tuple[str, ...] = ()
 
     def plus(self, other: RsyncStats) -> RsyncStats:
         """Both passes together."""
@@ -93,6 +109,7 @@ class RsyncStats(NamedTuple):
             self.directories + other.directories,
             self.files_created + other.files_created,
             self.bytes_freed + other.bytes_freed,
+            (*self.vanished_names, *other.vanished_names)[:NAMES_TOLD],
         )
 
 
@@ -113,8 +130,10 @@ def copy(
 
     An exclude pattern that begins with ``/`` is matched against the full path. *niceness* above 0
     also lowers the disk priority. *prefix* is a command that runs rsync, given as its arguments.
-    *count_freed*, for a dry run, asks for ``bytes_freed``. Raises :class:`CommandError` when rsync
-    fails, and, unless *may_vanish*, when a file went away while it was copied.
+    *count_freed*, for a dry run, asks for ``bytes_freed``. A file that was removed or cut while it
+    was copied is left to the next pass where it *may_vanish*; elsewhere the copy is made again, and
+    what vanished in the last one too is told in the result. Raises :class:`CommandError` when rsync
+    fails, and when a file was cut in every try.
     """
     if count_freed:
         options = (*options, "--out-format=%i %n")
@@ -129,14 +148,33 @@ def copy(
         ),
     ]
     # Counts and messages are parsed and shown: without the locale's separators and words.
-    result = runner.run(argv, env={"LC_ALL": "C.UTF-8"}, check=False)
-    vanished = result.exit_code == VANISHED_EXIT_CODE
-    if result.exit_code != 0 and not (vanished and may_vanish):
+    for number in range(1, COLD_TRIES + 1):
+        result = runner.run(argv, env={"LC_ALL": "C.UTF-8"}, check=False)
+        moved = _only_moved(result)
+        if not moved or may_vanish or number == COLD_TRIES:
+            break
+    vanished = moved and (may_vanish or result.exit_code == VANISHED_EXIT_CODE)
+    if result.exit_code != 0 and not vanished:
         is_full = _NO_SPACE in result.stderr
         hint = _hint_of_full(destination) if is_full else _hint(result.exit_code)
         raise CommandError(argv, result.exit_code, result.stderr, hint)
-    stats = parse_stats(result.stdout)._replace(vanished=vanished)
+    names = _VANISHED.findall(result.stderr) if vanished else []
+    stats = parse_stats(result.stdout)._replace(
+        vanished=vanished, vanished_names=tuple(names[:NAMES_TOLD])
+    )
     return stats._replace(bytes_freed=_freed(result.stdout, destination)) if count_freed else stats
+
+
+def _only_moved(result: CommandResult) -> bool:
+    """Whether files that were removed or cut under rsync are all that it complains of."""
+    if result.exit_code == VANISHED_EXIT_CODE:
+        return True
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    return (
+        result.exit_code == PARTIAL_EXIT_CODE
+        and any(_CUT.search(line) for line in lines)
+        and all(_MOVED.match(line) for line in lines)
+    )
 
 
 def command(
@@ -223,8 +261,8 @@ def _hint_of_full(directory: str) -> str:
 
 
 def _hint(exit_code: int) -> str:
-    if exit_code == VANISHED_EXIT_CODE:
-        return "Something outside the stopped containers removes files there"
+    if exit_code == PARTIAL_EXIT_CODE:
+        return "Where a file was cut: something outside the stopped containers writes it"
     if exit_code == 11:
         return "Is the SSD full, or has it errors (dmesg)?"
     return ""
