@@ -13,7 +13,6 @@ from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import
 from ansible_collections.lepotato.backup.plugins.module_utils.bucket.layout import Amount
 from ansible_collections.lepotato.backup.plugins.module_utils.config.schema import parse_config
 from ansible_collections.lepotato.backup.plugins.module_utils.night.checks import (
-    CLOCK_SKEW_MAX_SECONDS,
     check_clock,
     check_maximum,
     check_space,
@@ -24,6 +23,9 @@ from ansible_collections.lepotato.backup.plugins.module_utils.points.model impor
     ManifestReference,
     Seal,
     epoch_of_point,
+)
+from ansible_collections.lepotato.backup.plugins.module_utils.points.true_clock import (
+    CLOCK_SKEW_MAX_SECONDS,
 )
 
 MIB = 1024**2

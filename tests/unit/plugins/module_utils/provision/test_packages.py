@@ -23,14 +23,17 @@ PACKAGES = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path
 # A module is found by its name. Packages may share one only for the same idea: once for the
 # bucket and once for the second destination, or a stage, a command and what they set going.
 SAME_IDEA = {
+    "count": ({"night", "points"}, "the bucket is counted: the stage, and how it is done"),
     "conf": ({"rclone", "second"}, "what rclone.conf says of a remote"),
     "errors": ({"base", "b2"}, "what goes wrong here, and what B2 calls wrong there"),
     "model": ({"manifest", "points"}, "what a manifest is, what a restore point is"),
-    "prune": ({"cli", "points", "second"}, "remove points that are too old"),
+    "prune": ({"cli", "night", "points", "second"}, "remove points that are too old"),
     "read": ({"points", "second"}, "read the points of a destination"),
+    "replaced": ({"cli", "restore"}, "what restores in place moved aside"),
     "run": ({"capture", "cli", "night"}, "the whole of it, in order"),
     "seal": ({"night", "points"}, "what makes a night a restore point"),
     "store": ({"points", "second"}, "where points lie on a destination"),
+    "weekly": ({"night", "points"}, "weekly points: the stage, and what they are"),
     "upload": ({"bucket", "night", "second"}, "send a night to a destination"),
 }
 
