@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import date
-from typing import Iterator, List, Sequence
+from typing import List, Sequence
 
 from ..base.journal import Journal
 from ..base.state_files import StateFiles
@@ -74,20 +73,14 @@ def prune_second_now(
     Raises :class:`..base.errors.BackupError` when it is not there, and before anything is deleted
     when its newest night is not whole.
     """
-    with _opened(config, runner, dry_run) as rclone:
+    if dry_run:
+        require_second(config)
+        there = take_inventory(second_rclone(config, runner))
+        return judge_second(config, there.points, there, today)
+    with writable_second(config, runner) as (rclone, _traits):
         there = take_inventory(rclone)
         verdicts = judge_second(config, there.points, there, today)
-        if not dry_run and any(verdict.expired for verdict in verdicts):
+        if any(verdict.expired for verdict in verdicts):
             prove_second(rclone, StateFiles(config.paths.state).directory)
             prune_second(config, runner, journal, rclone, there, there.points, verdicts)
         return verdicts
-
-
-@contextlib.contextmanager
-def _opened(config: Config, runner: Runner, dry_run: bool) -> Iterator[AsideRclone]:
-    if dry_run:
-        require_second(config)
-        yield second_rclone(config, runner)
-        return
-    with writable_second(config, runner) as (rclone, _traits):
-        yield rclone

@@ -123,14 +123,18 @@ def test_a_signal_that_another_thread_takes_during_the_start_ends_the_child(
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.1)
 
+    def run_within() -> None:
+        with within:
+            RUNNER.run(["sleep", "60"])
+
     monkeypatch.setattr(subprocess, "Popen", Slow)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     done = threading.Event()
     other = threading.Thread(target=done.wait)
     other.start()
     try:
-        with signals_raise(), pytest.raises(Interrupted) as caught, within:
-            RUNNER.run(["sleep", "60"])
+        with signals_raise(), pytest.raises(Interrupted) as caught:
+            run_within()
         assert caught.value.signal_number == signal.SIGTERM
         assert wait_until_gone(started[0])
         assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
