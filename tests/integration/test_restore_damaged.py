@@ -147,7 +147,10 @@ def test_a_damaged_seal_or_manifest_leads_to_the_night_before(
 
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
-    [("cap_exceeded", "download_cap_exceeded", "Caps & Alerts"), ("unauthorized", "", "key")],
+    [
+        ("cap_exceeded", "download_cap_exceeded", "Caps & Alerts"),
+        ("unauthorized", "", "lepotato_backup_b2_key_id"),
+    ],
 )
 def test_what_concerns_all_files_is_told_as_what_it_is(
     host: NightHost, tmp_path: Path, fault: str, code: str, words: str

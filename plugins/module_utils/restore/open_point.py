@@ -41,7 +41,7 @@ def seals_in(directory: str) -> List[Seal]:
 
 
 # What says that a point itself is bad, and not the way to it.
-_DAMAGES = (DamagedPointError, RcloneDamaged, RcloneNotFound)
+_DAMAGES = (DamagedPointError, RcloneDamaged)
 
 
 def open_point(
@@ -59,7 +59,7 @@ def open_point(
     if wanted.startswith("weekly"):
         try:
             seal = find_point(rclone, wanted)
-            fetch_manifest(rclone, seal, manifest)
+            _fetch_sealed(rclone, seal, manifest)
         except _DAMAGES as error:
             raise _damaged(wanted, error, "") from error
         return seal
@@ -69,7 +69,7 @@ def open_point(
         before = identifiers[chosen - 1] if chosen else ""
         try:
             seal = _read_seal(rclone, identifiers[chosen])
-            fetch_manifest(rclone, seal, manifest)
+            _fetch_sealed(rclone, seal, manifest)
         except _DAMAGES as error:
             damaged = _damaged(identifiers[chosen], error, before)
             if wanted != "daily" or not before:
@@ -78,6 +78,14 @@ def open_point(
             chosen -= 1
         else:
             return seal
+
+
+def _fetch_sealed(rclone: Rclone, seal: Seal, manifest: str) -> None:
+    try:
+        fetch_manifest(rclone, seal, manifest)
+    except RcloneNotFound as error:
+        # Its seal could be read: nothing but the manifest is missing.
+        raise DamagedPointError(f"{seal.manifest.path} is gone", "") from error
 
 
 def _damaged(name: str, error: BackupError, before: str) -> BackupError:
@@ -98,7 +106,16 @@ def find_point(rclone: Rclone, wanted: str) -> Seal:
 
 def _read_seal(rclone: Rclone, identifier: str) -> Seal:
     path = seal_path(identifier)
-    return parse_seal(rclone.cat(rclone.crypt(path)).decode("utf-8", "replace"), path)
+    try:
+        text = rclone.cat(rclone.crypt(path)).decode("utf-8", "replace")
+    except RcloneNotFound as error:
+        # It was listed a moment ago, and rclone takes a refused look for a file that is not there.
+        raise BackupError(
+            f"the seal {path} is listed and can't be read",
+            "Is the account's download cap reached ('Caps & Alerts'), or may the key "
+            "(lepotato_backup_b2_key_id) not read? Otherwise name an earlier point",
+        ) from error
+    return parse_seal(text, path)
 
 
 def fetch_manifest(rclone: Rclone, seal: Seal, path: str) -> None:
