@@ -40,6 +40,9 @@ NOT_RUN = {
     "DEMO_ARCH=native make demo": "the demo is a test of its own, and takes minutes",
     "make demo-clean": "would remove what a demo made on this machine",
     "make test": _MAKE,
+    "make lint": _MAKE,
+    "make architecture": "draws what tests/tools/test_draw_architecture.py compares",
+    "make faults FAULTS=boot": "breaks off nights of a whole virtual machine for an hour",
     "make bench": "measures for many minutes",
     "b2 account authorize": _ACCOUNT,
     "b2 key create --bucket my-potato-backup --name-prefix potato/ potato "

@@ -169,7 +169,7 @@ def test_random_entries_survive_their_line(entry: Entry) -> None:
 APPLY_AS_SOMEBODY = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.lepotato.backup.plugins.module_utils.manifest_apply import apply_manifest
+from ansible_collections.lepotato.backup.plugins.module_utils.manifest.apply import apply_manifest
 os.setgroups([])
 os.setgid(int(sys.argv[4]))
 os.setuid(int(sys.argv[4]))
