@@ -96,7 +96,7 @@ def _prepare(path: str) -> None:
     except BackupError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno != errno.ENOSPC:
-            raise cause from error
+            raise _broken(path, cause) from error
         raise BackupError(
             f"the disk at lepotato_backup_second_path ({path}) is full",
             "Make room on it or use a larger one; what is there stays whole",
