@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,24 @@ class NightHost:
         """The log file on the SSD so far."""
         path = self.ssd / "logs/backup-to-b2.log"
         return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def seal_of_another_board(self) -> str:
+        """What a second board would seal under this prefix after the last night; its point's ID."""
+        seal: dict[str, Any] = json.loads((self.state / "last_seal.json").read_text("utf-8"))
+        time.sleep(1.1)
+        seal["id"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        seal["board"] = "another board"
+        subprocess.run(
+            [
+                *(rclone_binary(), "--config", self.conf_path),
+                *("rcat", f"b2-encrypted:points/{seal['id']}.json"),
+            ],
+            check=True,
+            input=json.dumps(seal),
+            text=True,
+        )
+        time.sleep(1.1)
+        return str(seal["id"])
 
     def rclone(self, *arguments: str) -> str:
         """Plain rclone with the host's configuration."""

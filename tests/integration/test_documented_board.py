@@ -98,6 +98,14 @@ def other_disks(host: DocumentHost, line: str) -> None:
     night(host, "backup-to-b2.sh")
 
 
+def other_writer(host: DocumentHost, line: str) -> None:
+    host.seal_of_another_board()
+    assert "--accept-writer" in host.type("backup-to-b2.sh", 1)
+    # What it sealed is named in a warning.
+    host.type(line, 3)
+    night(host, "backup-to-b2.sh")
+
+
 def shrunk(host: DocumentHost, line: str) -> None:
     kept = host.directory / "kept"
     shutil.move(host.volumes / "db", kept)
@@ -122,8 +130,9 @@ BOARD_LINES: dict[str, Check] = {
     "restore-from-b2.sh weekly 2026-11-15 --tree docker-volumes --target /mnt/ssd/restored": whole,
     "backup-to-b2.sh --accept-disks": other_disks,
     "/opt/backup/scripts/backup-to-b2.sh --accept-disks": other_disks,
+    "backup-to-b2.sh --accept-writer": other_writer,
     "backup-to-b2.sh --accept-shrink": shrunk,
-    "lepotato-backup run [--dry-run] [--accept-shrink] [--accept-disks]": dry,
+    "lepotato-backup run [--dry-run] [--accept-shrink] [--accept-disks] [--accept-writer]": dry,
     "lepotato-backup restore [daily|weekly|TIME] [DATE]": told(),
     "restore-from-b2.sh [daily|weekly|TIMESTAMP] [DATE]": told(),
     "lepotato-backup snapshots": told(),

@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="this once, accept that the SSD or a source lies on another disk than was recorded",
     )
+    parser.add_argument(
+        "--accept-writer",
+        action="store_true",
+        help="this once, accept that another board, switched off by now, wrote to this prefix",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
                 dry_run=arguments.dry_run,
                 accept_shrink=arguments.accept_shrink,
                 accept_disks=arguments.accept_disks,
+                accept_writer=arguments.accept_writer,
                 progress=lambda label: ProgressBar(sys.stderr, label),
             )
             log.info(f"{'dry run' if options.dry_run else 'run'} {record.id} of {config.host}")

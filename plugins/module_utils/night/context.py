@@ -38,6 +38,7 @@ class NightOptions:
     dry_run: bool = False
     accept_shrink: bool = False
     accept_disks: bool = False
+    accept_writer: bool = False
     progress: Optional[Callable[[str], ProgressBar]] = None
 
 
@@ -48,7 +49,8 @@ class Night:
     What has no default is there once its stage is done: *copied* by the capture, *plan* and *sent*
     by the upload, *seal* by the seal. *before* is the last sealed night, None before the first;
     *point_names* are the objects of the points in the bucket, in a dry run with those that would
-    be made. *warned_stages* are the names of stages whose failure became a warning.
+    be made. *distrust* is why this host's note of the bucket is not believed. *warned_stages* are
+    the names of stages whose failure became a warning.
     """
 
     config: Config
@@ -59,6 +61,7 @@ class Night:
     clock: Clock = field(default_factory=Clock)
     sizes: Dict[str, TreeSize] = field(default_factory=dict)
     before: Optional[Seal] = None
+    distrust: str = ""
     point_names: List[str] = field(default_factory=list)
     warned_stages: List[str] = field(default_factory=list)
     copied: RsyncStats = field(init=False)

@@ -20,6 +20,7 @@ from ..rclone.remote_proof import AuthProof, prove_auth
 from ..staging.disk_guard import DiskGuard
 from .checks import check_clock, check_maximum, check_space, check_ssd, check_state
 from .context import Night
+from .last_writer import believe_no_note, look_at_last_writer
 from .shrink_guard import check_shrink
 from .source_sizes import measure_tree, sizes_told
 from .stage import Stage
@@ -37,6 +38,7 @@ class PreflightStage(Stage):
         for path in disks.unrecorded:
             night.log.info(f"{path}: its disk is remembered from now on")
         disks.settle()
+        believe_no_note(night)
         cancel_unfinished(night.config, night.client, night.log)
 
     def dry_run(self, night: Night) -> None:
@@ -52,6 +54,7 @@ def _check(night: Night) -> DiskGuard:
     proof = _prove_remote(night)
     for warning in proof.warnings:
         night.log.warning(warning)
+    look_at_last_writer(night)
     check_clock(proof.clock_skew_seconds, night.before, night.record.started_epoch_seconds)
     for source in config.sources:
         night.sizes[source.tree] = measure_tree(config, source, night.runner)
@@ -76,6 +79,8 @@ def _prove_remote(night: Night) -> AuthProof:
     night.point_names = night.store.points()
     if night.before is None:
         night.before = newest_seal(night.rclone)
+        if night.before is not None:
+            night.distrust = "this host does not know which night it sealed last"
         if night.before is not None and not night.options.dry_run:
             write_atomically(night.state.last_seal, night.before.to_json().encode("utf-8"))
     return proof

@@ -59,7 +59,7 @@ class UploadStage(Stage):
         """Tell how much about: what the capture would copy, or whether all is compared."""
         copied = night.copied
         amount = f"{copied.files_transferred} files, {human_bytes(copied.bytes_transferred)}"
-        reason = reconcile_reason(
+        reason = night.distrust or reconcile_reason(
             night.bucket.held(), night.clock.now(), night.config.upload.reconcile_days
         )
         if reason:

@@ -48,7 +48,8 @@ class Seal:
     *version_at* is the server's time (RFC 3339, UTC) at which the bucket held exactly this
     night: what ``--b2-version-at`` takes. *trees* counts what was captured, *upload* the objects
     below ``daily/``, which are fewer: hard links travel once, links and directories not at all.
-    *data* is where the objects lie: an independent weekly copy has a directory of its own.
+    *data* is where the objects lie: an independent weekly copy has a directory of its own. *board*
+    tells which board wrote it, "" before that was noted.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Seal:
     upload: Amount
     version: int = SEAL_VERSION
     data: str = DAILY_DIRECTORY
+    board: str = ""
 
     @property
     def total(self) -> Amount:
@@ -95,6 +97,7 @@ def parse_seal(text: str, name: str) -> Seal:
             upload=Amount(**raw["upload"]),
             version=raw["version"],
             data=raw.get("data", DAILY_DIRECTORY),
+            board=raw.get("board", ""),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedPointError(

@@ -20,6 +20,7 @@ from ..base.state_files import StateFiles
 from ..bucket.upload import UploadPlan, cancel_unfinished
 from ..config.schema import Config
 from ..filesystem.atomic_write import write_atomically
+from ..filesystem.board_identity import board_identity
 from ..filesystem.sha256 import sha256_of
 from ..rclone.commands import Rclone
 from .model import ManifestReference, Seal, manifest_path, rfc3339, seal_path
@@ -63,6 +64,7 @@ def seal_night(
         ),
         trees=plan.trees,
         upload=plan.upload,
+        board=board_identity(),
     )
     data = seal.to_json().encode("utf-8")
     remote_seal = rclone.crypt(seal_path(identifier))
