@@ -97,7 +97,7 @@ def prepare_cold(
     for noted in marks.recent:
         path, staged = where(noted), destination + noted
         if _seems_equal(path, staged) and not same_bytes(path, staged):
-            os.unlink(staged)
+            _let_rsync_replace(staged)
             recopied += 1
     cloned, cloned_bytes = 0, 0
     for noted in marks.large:
@@ -109,6 +109,18 @@ def prepare_cold(
         cloned += 1
         cloned_bytes += os.path.getsize(staged)
     return Prepared(recopied, cloned, cloned_bytes)
+
+
+def _let_rsync_replace(staged: str) -> None:
+    """Make *staged* look older, so that rsync copies it and a new inode holds the new content.
+
+    Removed, it would give its inode back, and the same number with the same size and time but
+    other content is what the manifest calls damage. A snapshot's hard link keeps both.
+    """
+    if os.lstat(staged).st_nlink == 1:
+        os.utime(staged, ns=(0, 0))
+    else:
+        os.unlink(staged)
 
 
 def _regular_files(paths: Iterable[str]) -> Iterator[Tuple[str, os.stat_result]]:

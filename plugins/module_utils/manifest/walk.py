@@ -75,7 +75,10 @@ class WalkProgress(NamedTuple):
 
 class WalkResult(NamedTuple):
     """What :func:`write_manifest` did. ``sockets`` lists the first 100 that were left out;
-    ``previous_problem`` says why a previous manifest could not be used ("" when it could)."""
+    ``previous_problem`` says why a previous manifest could not be used ("" when it could).
+    ``damaged`` are files whose content changed with inode, size and time kept: rsync makes a new
+    inode for new content, so that only damage does this. They are described as they were before,
+    which is what the bucket holds, and are read again by the next walk."""
 
     summary: ManifestSummary
     hashed_files: int
@@ -84,6 +87,7 @@ class WalkResult(NamedTuple):
     odd_files: int
     sockets: Tuple[bytes, ...]
     previous_problem: str
+    damaged: Tuple[bytes, ...] = ()
 
 
 def write_manifest(
@@ -121,6 +125,7 @@ def write_manifest(
         odd_files=odd_files,
         sockets=tuple(sockets),
         previous_problem=previous_problem,
+        damaged=tuple(walk.damaged),
     )
 
 
@@ -191,6 +196,7 @@ class TreeWalk:
         self.hashed_files = 0
         self.hashed_bytes = 0
         self.reused_files = 0
+        self.damaged: List[bytes] = []
 
     def __iter__(self) -> Iterator[Entry]:
         try:
@@ -297,7 +303,8 @@ class TreeWalk:
             carrier=carrier_name(entry.path if link is None else link),
             sparse=is_sparse(status),
             inode=status.st_ino,
-            ctime_ns=status.st_ctime_ns,
+            # A damaged file is read again by the next walk.
+            ctime_ns=0 if self.damaged[-1:] == [entry.path] else status.st_ctime_ns,
         )
 
     def _content_digest(self, path: bytes, status: os.stat_result) -> Optional[str]:
@@ -313,18 +320,26 @@ class TreeWalk:
             return None
         self.hashed_files += 1
         self.hashed_bytes += after.st_size
+        if known is not None and _is_same_file(known, status) and digest != known.sha256:
+            self.damaged.append(path)
+            return known.sha256
         return digest
 
     def _is_unchanged(self, known: Entry, status: os.stat_result) -> bool:
-        if known.type != FILE or (known.inode, known.size, known.mtime_ns) != (
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-        ):
+        if not _is_same_file(known, status):
             return False
         return known.ctime_ns == status.st_ctime_ns or any(
             window.start_ns <= status.st_ctime_ns <= window.end_ns for window in self._windows
         )
+
+
+def _is_same_file(known: Entry, status: os.stat_result) -> bool:
+    """Whether inode, size and modification time are as they were."""
+    return known.type == FILE and (known.inode, known.size, known.mtime_ns) == (
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+    )
 
 
 class _Cursor:

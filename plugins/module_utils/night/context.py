@@ -9,7 +9,7 @@ A stage takes what it needs from the :class:`Night` and leaves there what later 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 from ..base.clock import Clock
 from ..base.progress import ProgressBar
@@ -49,8 +49,9 @@ class Night:
     What has no default is there once its stage is done: *copied* by the capture, *plan* and *sent*
     by the upload, *seal* by the seal. *before* is the last sealed night, None before the first;
     *point_names* are the objects of the points in the bucket, in a dry run with those that would
-    be made. *distrust* is why this host's note of the bucket is not believed. *warned_stages* are
-    the names of stages whose failure became a warning.
+    be made. *unmended* are staged files that are damaged. *distrust* is why this host's note of
+    the bucket is not believed. *warned_stages* are the names of stages whose failure became a
+    warning.
     """
 
     config: Config
@@ -62,6 +63,7 @@ class Night:
     sizes: Dict[str, TreeSize] = field(default_factory=dict)
     before: Optional[Seal] = None
     distrust: str = ""
+    unmended: Sequence[bytes] = ()
     point_names: List[str] = field(default_factory=list)
     warned_stages: List[str] = field(default_factory=list)
     copied: RsyncStats = field(init=False)
