@@ -32,13 +32,17 @@ def copy_source(
     dry_run: bool = False,
     prefix: Sequence[str] = (),
     count_freed: bool = False,
+    absent: Sequence[str] = (),
 ) -> RsyncStats:
     """Make staging equal to *paths*, which belong to *source*; see :func:`.rsync.copy`.
 
+    What is staged of *absent*, the mounts below *paths* that are not there now, stays as it is.
     *services_wait*: services are down until the copy is done, so it is not made nice.
     """
     destination = os.path.join(config.paths.daily, source.tree)
-    options = []
+    options = [
+        f"--filter={rule} {literal_pattern(path)}/***" for path in absent for rule in ("H", "P")
+    ]
     if not dry_run:
         os.makedirs(destination, exist_ok=True)
         partial = os.path.join(config.paths.staging, PARTIAL_DIRECTORY)

@@ -18,6 +18,7 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..base.errors import BackupError
 from ..base.journal import Journal
+from ..base.paths import is_below
 from ..base.printable import printable
 from ..config.schema import Config
 from ..docker.engine import DockerClient
@@ -33,6 +34,7 @@ from ..docker.stop_start import (
 from ..docker.stopped_set import StoppedEntry, StoppedSet
 from ..process.runner import Runner
 from ..process.signal_shield import Shield, shielded
+from .absent_mounts import absent_mounts
 from .cold_snapshot import ColdSnapshots, prepare_snapshots
 from .copy import copy_source
 from .dumps import DumpResult, make_dump
@@ -107,12 +109,14 @@ def capture_group(
     docker: DockerClient,
     group: PlannedGroup,
     all_hot_began_ns: int,
+    expected: Sequence[str] = (),
 ) -> GroupResult:
     """Capture *group*, whose paths were copied hot by a pass that began at *all_hot_began_ns*.
 
-    Raises :class:`Interrupted`; the group runs then. Any other failure is in the result's *error*.
+    *expected* are the mounts that may go away with it (:mod:`.absent_mounts`). Raises
+    :class:`Interrupted`; the group runs then. Any other failure is in the result's *error*.
     """
-    return _GroupCapture(config, runner, journal, docker, group).run(all_hot_began_ns)
+    return _GroupCapture(config, runner, journal, docker, group, expected).run(all_hot_began_ns)
 
 
 class _GroupCapture:
@@ -123,7 +127,9 @@ class _GroupCapture:
         journal: Journal,
         docker: DockerClient,
         group: PlannedGroup,
+        expected: Sequence[str],
     ) -> None:
+        self.expected = expected
         self.config = config
         self.runner = runner
         self.journal = journal
@@ -280,11 +286,13 @@ class _GroupCapture:
 
     def _copy(self, paths: Paths, *, hot: bool, from_snapshots: bool = False) -> RsyncStats:
         stats = RsyncStats()
+        absent = absent_mounts(self.expected)
         for source in self.config.sources:
             found = [
                 path
                 for path in paths.get(source.tree, ())
                 if os.path.lexists(self.snapshots.where(path))
+                and not any(is_below(path, place) for place in absent)
             ]
             if found:
                 stats = stats.plus(
@@ -296,6 +304,7 @@ class _GroupCapture:
                         may_vanish=hot,
                         services_wait=not hot and not from_snapshots,
                         prefix=self.snapshots.command_prefix() if from_snapshots else (),
+                        absent=absent,
                     )
                 )
         if stats.vanished and not hot:

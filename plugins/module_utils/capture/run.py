@@ -21,9 +21,11 @@ from ..base.progress import human_bytes
 from ..config.schema import Config, Source
 from ..docker.engine import DockerClient, DockerError
 from ..docker.stop_start import STEP_FORGET, STEP_READY, STEP_RECORD, STEP_START, STEP_STOP
+from ..filesystem.mounts import read_mounts
 from ..manifest.model import CARRIER_DIRECTORY
 from ..process.runner import Runner
 from ..staging.trees import prune_unlisted
+from .absent_mounts import absent_mounts, expected_mounts
 from .copy import copy_source
 from .dumps import DUMPS_TREE, DumpResult, check_names, prune_dumps
 from .group import STEP_COLD, STEP_DUMP, GroupResult, capture_group, make_dumps
@@ -149,11 +151,17 @@ class _Capture:
         self.not_back: List[str] = []
         self.trees: Dict[str, RsyncStats] = {}
         self.began_ns = time.time_ns()
+        self.expected: Sequence[str] = ()
 
     def run(self) -> CaptureResult:
         self.journal.step(STEP_PLAN)
         plan = Plan() if self.docker is None else make_plan(self.config, self.docker)
         self._announce(plan)
+        self.expected = expected_mounts(
+            [path for source in self.config.sources for path in source.paths],
+            read_mounts(),
+            [] if self.docker is None else self.docker.volumes(),
+        )
         self._hot()
         groups: List[GroupResult] = []
         failed: Dict[str, str] = {}
@@ -168,7 +176,13 @@ class _Capture:
                     self._warn(f"group {group.name} was not captured: the night failed before it")
                     continue
                 captured = capture_group(
-                    self.config, self.runner, self.journal, self.docker, group, self.began_ns
+                    self.config,
+                    self.runner,
+                    self.journal,
+                    self.docker,
+                    group,
+                    self.began_ns,
+                    self.expected,
                 )
                 groups.append(captured)
                 self.warnings += captured.warnings
@@ -200,6 +214,9 @@ class _Capture:
         present = {source.tree: self._present(source) for source in self.config.sources}
         if not self.dry_run:
             settle_writes()
+        absent = absent_mounts(self.expected)
+        for path in absent:
+            self.journal.info(f"{path} is not mounted now: what is staged of it stays")
         removed = "would remove" if self.dry_run else "removed"
         for path in prune_unlisted(
             self.config.paths.daily,
@@ -219,6 +236,7 @@ class _Capture:
                 present[source.tree],
                 may_vanish=True,
                 dry_run=self.dry_run,
+                absent=absent,
             )
             self.trees[source.tree] = stats
             self._tell_hot(source.tree, stats)
