@@ -168,13 +168,13 @@ class Uploader:
         return iter_bucket_changes(read_listing(self.state.bucket_list), self.state.manifest)
 
     def _send(self, changes: Iterable[Tuple[str, bytes]]) -> Sent:
-        uploads, deletions = self._write_lists(changes)
-        if self.delete_max is not None and deletions > self.delete_max:
+        uploads, deletions, lost = self._write_lists(changes)
+        if self.delete_max is not None and lost > self.delete_max:
             raise BackupError(
-                f"{deletions} files of the bucket would be hidden, and guards.delete_percent_max "
-                f"allows {self.delete_max}",
-                "Look whether the sources are what they should be. If so many files really went "
-                "or moved, run backup-to-b2.sh --accept-shrink once",
+                f"{deletions} files of the bucket would be hidden, {lost} more than come anew in "
+                f"their trees, and agent_delete_percent_max allows {self.delete_max}",
+                "Look whether the sources are what they should be. If so many files really went, "
+                "run backup-to-b2.sh --accept-shrink once",
             )
         if uploads or deletions:
             self.bucket.changing()
@@ -209,15 +209,23 @@ class Uploader:
             raise RcloneError(f"only {stats.transfers} of {count} files were sent")
         return before.plus(stats)
 
-    def _write_lists(self, changes: Iterable[Tuple[str, bytes]]) -> Tuple[int, int]:
-        """Write both lists in one pass; returns how many files to send and to hide."""
+    def _write_lists(self, changes: Iterable[Tuple[str, bytes]]) -> Tuple[int, int, int]:
+        """Write both lists in one pass; returns how many files to send and to hide, and by how many
+        the trees shrink that lose more than they get.
+
+        A camera's folder, or rotated logs, have only new names each day: nothing is lost there.
+        """
+        balance: Dict[bytes, int] = {}
         with (
             ListWriter(self.state.upload_list) as uploads,
             ListWriter(self.state.hide_list) as deletions,
         ):
             for kind, path in changes:
                 (deletions if kind == DELETE else uploads).write(path)
-            return uploads.count, deletions.count
+                tree = path.split(b"/", 1)[0]
+                balance[tree] = balance.get(tree, 0) + (1 if kind == DELETE else -1)
+            lost = sum(count for count in balance.values() if count > 0)
+            return uploads.count, deletions.count, lost
 
 
 def cancel_unfinished(config: Config, client: B2Client, journal: Journal) -> None:

@@ -32,6 +32,7 @@ def copy_source(
     dry_run: bool = False,
     prefix: Sequence[str] = (),
     count_freed: bool = False,
+    count_blocks: bool = False,
     absent: Sequence[str] = (),
 ) -> RsyncStats:
     """Make staging equal to *paths*, which belong to *source*; see :func:`.rsync.copy`.
@@ -59,6 +60,7 @@ def copy_source(
         options=options,
         prefix=prefix,
         count_freed=count_freed,
+        count_blocks=count_blocks,
     )
 
 

@@ -55,6 +55,8 @@ _NOT_DATA = (
 
 # A staged file that is replaced or removed, as "%i %n" tells it: its path below the destination.
 _LOST = re.compile(r"^(?:>f[^+]{9}|\*deleting  ) /?(.*[^/\n])$", re.MULTILINE)
+# A file that is copied, new or not.
+_COPIED = re.compile(r"^>f\S{9} /?(.*)$", re.MULTILINE)
 _ESCAPED_BYTE = re.compile(rb"\\#([0-7]{3})")
 _NO_SPACE = "No space left on device"
 
@@ -81,7 +83,9 @@ class RsyncStats(NamedTuple):
     *files_deleted* and *files_created* count entries of every kind; *bytes_total* is the size of
     all regular files, copied or not. *vanished*: files went away while they were copied.
     *vanished_names* are the first of them. *bytes_freed* is what replaced and removed files held
-    that no hard link keeps, if asked for.
+    that no hard link keeps, if asked for, and *block_bytes* what the copied files hold on the
+    source's disk: sparse ones less than they say. *largest* are the first of those, with their
+    names.
     """
 
     files: int = 0
@@ -95,6 +99,8 @@ class RsyncStats(NamedTuple):
     files_created: int = 0
     bytes_freed: int = 0
     vanished_names: Tuple[str, ...] = ()
+    block_bytes: int = 0
+    largest: Tuple[Tuple[int, str], ...] = ()
 
     def plus(self, other: RsyncStats) -> RsyncStats:
         """Both passes together."""
@@ -110,6 +116,8 @@ class RsyncStats(NamedTuple):
             self.files_created + other.files_created,
             self.bytes_freed + other.bytes_freed,
             (*self.vanished_names, *other.vanished_names)[:NAMES_TOLD],
+            self.block_bytes + other.block_bytes,
+            _largest((*self.largest, *other.largest)),
         )
 
 
@@ -125,17 +133,19 @@ def copy(
     options: Sequence[str] = (),
     prefix: Sequence[str] = (),
     count_freed: bool = False,
+    count_blocks: bool = False,
 ) -> RsyncStats:
     """Make DESTINATION/full/path equal to each of *sources* (absolute paths).
 
     An exclude pattern that begins with ``/`` is matched against the full path. *niceness* above 0
     also lowers the disk priority. *prefix* is a command that runs rsync, given as its arguments.
-    *count_freed*, for a dry run, asks for ``bytes_freed``. A file that was removed or cut while it
+    *count_freed* and *count_blocks*, for a dry run, ask for ``bytes_freed`` and ``block_bytes``. A
+    file that was removed or cut while it
     was copied is left to the next pass where it *may_vanish*; elsewhere the copy is made again, and
     what vanished in the last one too is told in the result. Raises :class:`CommandError` when rsync
     fails, and when a file was cut in every try.
     """
-    if count_freed:
+    if count_freed or count_blocks:
         options = (*options, "--out-format=%i %n")
     argv = [
         *prefix,
@@ -162,7 +172,14 @@ def copy(
     stats = parse_stats(result.stdout)._replace(
         vanished=vanished, vanished_names=tuple(names[:NAMES_TOLD])
     )
-    return stats._replace(bytes_freed=_freed(result.stdout, destination)) if count_freed else stats
+    if count_freed:
+        stats = stats._replace(bytes_freed=_freed(result.stdout, destination))
+    if count_blocks:
+        files = _copied_blocks(result.stdout)
+        stats = stats._replace(
+            block_bytes=sum(size for size, _name in files), largest=_largest(files)
+        )
+    return stats
 
 
 def _only_moved(result: CommandResult) -> bool:
@@ -239,12 +256,31 @@ def _followed(path: str) -> str:
     return path + "/" if os.path.islink(path) and os.path.isdir(path) else path
 
 
+def _unescaped(name: str) -> bytes:
+    return _ESCAPED_BYTE.sub(lambda escaped: bytes([int(escaped.group(1), 8)]), os.fsencode(name))
+
+
+def _copied_blocks(text: str) -> List[Tuple[int, str]]:
+    """What each file that would be copied holds on its disk, and its name."""
+    found = []
+    for match in _COPIED.finditer(text):
+        path = b"/" + _unescaped(match.group(1))
+        try:
+            found.append((os.lstat(path).st_blocks * 512, os.fsdecode(path)))
+        except FileNotFoundError:
+            # It went away since rsync looked: nothing to copy.
+            continue
+    return found
+
+
+def _largest(files: Sequence[Tuple[int, str]]) -> Tuple[Tuple[int, str], ...]:
+    return tuple(sorted(files, reverse=True)[:NAMES_TOLD])
+
+
 def _freed(text: str, destination: str) -> int:
     freed_bytes = 0
     for match in _LOST.finditer(text):
-        name = _ESCAPED_BYTE.sub(
-            lambda escaped: bytes([int(escaped.group(1), 8)]), os.fsencode(match.group(1))
-        )
+        name = _unescaped(match.group(1))
         status = os.lstat(os.path.join(os.fsencode(destination), name))
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             freed_bytes += status.st_blocks * 512

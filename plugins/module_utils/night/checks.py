@@ -13,6 +13,7 @@ import os
 from typing import Mapping, Optional
 
 from ..base.errors import BackupError
+from ..base.printable import printable
 from ..base.progress import human_bytes
 from ..capture.copy import give_back_partial
 from ..config.schema import Config
@@ -61,6 +62,9 @@ def check_ssd(config: Config, *, accept_disks: bool = False, write_probe: bool =
     return guard
 
 
+LARGEST_TOLD = 3
+
+
 def check_state(state: str) -> None:
     """What is stopped is written down in the directory *state* first: it takes some bytes.
 
@@ -92,7 +96,8 @@ def check_space(config: Config, sizes: Mapping[str, TreeSize]) -> None:
     if needed_bytes + reserve_bytes > space.free_bytes:
         raise BackupError(
             f"staging needs {human_bytes(needed_bytes)} and {human_bytes(reserve_bytes)} must "
-            f"stay free, but {config.paths.staging} has {human_bytes(space.free_bytes)} left",
+            f"stay free, but {config.paths.staging} has {human_bytes(space.free_bytes)} left"
+            f"{_largest_told(sizes)}",
             "Free some space on the SSD, or exclude data with agent_sources",
         )
     needed_inodes = INODES_SPARE + sum(size.files_new for size in sizes.values())
@@ -123,10 +128,17 @@ def check_maximum(config: Config, sizes: Mapping[str, TreeSize]) -> None:
     if after_bytes > maximum_bytes:
         raise BackupError(
             f"{config.paths.staging} would hold {human_bytes(after_bytes)}, and its maximum is "
-            f"{human_bytes(maximum_bytes)} (agent_staging_maximum_bytes): nothing was changed",
+            f"{human_bytes(maximum_bytes)} (agent_staging_maximum_bytes): nothing was changed"
+            f"{_largest_told(sizes)}",
             "Keep fewer weekly snapshots (agent_weekly_keep_weeks), exclude data with "
             "agent_sources, or raise the maximum",
         )
+
+
+def _largest_told(sizes: Mapping[str, TreeSize]) -> str:
+    files = sorted((one for size in sizes.values() for one in size.largest), reverse=True)
+    told = [f"{printable(name)} ({human_bytes(size)})" for size, name in files[:LARGEST_TOLD]]
+    return f". The largest to copy: {', '.join(told)}" if told else ""
 
 
 def _bytes_to_write(sizes: Mapping[str, TreeSize], block_bytes: int) -> int:

@@ -60,9 +60,26 @@ def _check(night: Night) -> DiskGuard:
         night.sizes[source.tree] = measure_tree(config, source, night.runner)
     night.record.details["sources"] = sizes_told(night.sizes)
     check_shrink(config.guards, night.before, night.sizes, options.accept_shrink)
-    check_space(config, night.sizes)
-    check_maximum(config, night.sizes)
+    _check_room(night)
     return disks
+
+
+def _check_room(night: Night) -> None:
+    """Raise :class:`BackupError` when staging has no room for what will be copied.
+
+    Sizes are asked for first; where they are too much, each file's blocks, which takes a look at
+    each: sparse files are smaller than they say.
+    """
+    config = night.config
+    try:
+        check_space(config, night.sizes)
+        check_maximum(config, night.sizes)
+    except BackupError as error:
+        night.log.info(f"looking at each file that would be copied: {error.message}")
+        for source in config.sources:
+            night.sizes[source.tree] = measure_tree(config, source, night.runner, in_blocks=True)
+        check_space(config, night.sizes)
+        check_maximum(config, night.sizes)
 
 
 def _prove_remote(night: Night) -> AuthProof:

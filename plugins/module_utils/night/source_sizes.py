@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Mapping
+from typing import Dict, List, Mapping, Tuple
 
 from ..base.errors import BackupError
 from ..bucket.layout import Amount
@@ -24,7 +24,8 @@ class TreeSize:
     """What a tree's sources hold now, and what staging them takes and gives back.
 
     *files_new* counts entries of every kind that get an inode of their own; *bytes_freed* is known
-    only where there is a maximum to keep to.
+    only where there is a maximum to keep to. *largest* are the largest files to copy, by their
+    bytes on the disk, where that was asked for.
     """
 
     now: Amount
@@ -32,6 +33,7 @@ class TreeSize:
     files_new: int = 0
     directories: int = 0
     bytes_freed: int = 0
+    largest: Tuple[Tuple[int, str], ...] = ()
 
 
 def sizes_told(sizes: Mapping[str, TreeSize]) -> Dict[str, Dict[str, int]]:
@@ -71,9 +73,12 @@ def present_paths(source: Source) -> List[str]:
     return present
 
 
-def measure_tree(config: Config, source: Source, runner: Runner) -> TreeSize:
+def measure_tree(
+    config: Config, source: Source, runner: Runner, *, in_blocks: bool = False
+) -> TreeSize:
     """Ask rsync what *source* holds and what it would copy; nothing is written.
 
+    *in_blocks* looks at each file that would be copied: a sparse one takes less than it says.
     Raises :class:`BackupError` (see :func:`present_paths`) or :class:`CommandError`.
     """
     paths = present_paths(source)
@@ -87,11 +92,13 @@ def measure_tree(config: Config, source: Source, runner: Runner) -> TreeSize:
         may_vanish=True,
         dry_run=True,
         count_freed=config.guards.staging_maximum_bytes > 0,
+        count_blocks=in_blocks,
     )
     return TreeSize(
         Amount(stats.files_regular, stats.bytes_total),
-        stats.bytes_transferred,
+        stats.block_bytes if in_blocks else stats.bytes_transferred,
         max(stats.files_created, stats.files_transferred),
         stats.directories,
         stats.bytes_freed,
+        stats.largest,
     )
