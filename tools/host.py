@@ -49,7 +49,7 @@ EMULATION_PACKAGES = {
     "qemu-user-static": "/usr/bin/qemu-aarch64-static",
 }
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-DAEMON_WAIT_SECONDS = 60
+DAEMON_WAIT_SECONDS = 240
 
 
 def architecture() -> str:

@@ -22,7 +22,7 @@ KINDS = (
     "cap_exceeded",  # 403; ``code`` may be storage_cap_exceeded, transaction_cap_exceeded
     "reset",  # the connection is reset after ``after_bytes`` of the body, up or down
     "lost_response",  # the call is done, then the connection is reset instead of an answer
-    "delay",  # ``seconds`` before the call is handled
+    "delay",  # ``seconds`` before the call is handled; less when the rules are cleared
     "slow",  # ``bytes_per_second`` for the body of this call
 )
 
@@ -57,6 +57,12 @@ class Plan:
     is_response_lost: bool = False
     delay_seconds: float = 0.0
     bytes_per_second: int = 0
+    is_cleared: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        """Wait as long as the call is to be delayed and the rules are in force."""
+        if self.delay_seconds:
+            self.is_cleared.wait(self.delay_seconds)
 
 
 class Faults:
@@ -66,6 +72,7 @@ class Faults:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self._last_id = 0
+        self._is_cleared = threading.Event()
 
     def add(self, values: dict[str, Any]) -> int:
         """Add a rule from JSON; returns its ID. 400 for an unknown kind or field."""
@@ -84,9 +91,11 @@ class Faults:
         return rule.rule_id
 
     def clear(self) -> None:
-        """Drop all rules."""
+        """Drop all rules, and handle the calls that they delay."""
         with self._lock:
             self._rules.clear()
+            self._is_cleared.set()
+            self._is_cleared = threading.Event()
 
     def answer(self) -> list[dict[str, Any]]:
         """The rules with how often they matched and fired."""
@@ -95,8 +104,8 @@ class Faults:
 
     def plan(self, call: str, key_id: str | None, file_name: str | None) -> Plan:
         """Count a call and say what is to go wrong with it."""
-        plan = Plan()
         with self._lock:
+            plan = Plan(is_cleared=self._is_cleared)
             for rule in self._rules:
                 if _matches(rule, call, key_id, file_name) and _fires(rule):
                     _apply(rule, call, plan)

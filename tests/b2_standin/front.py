@@ -250,9 +250,10 @@ class Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization")
         key_id = service.accounts.token_key_id(authorization) or basic_user(authorization)
         self._plan = service.faults.plan(self._call, key_id, file_name)
-        delay_seconds = service.shaper.link.delay_seconds + self._plan.delay_seconds
-        if delay_seconds:
-            time.sleep(delay_seconds)
+        link_seconds = service.shaper.link.delay_seconds
+        if link_seconds:
+            time.sleep(link_seconds)
+        self._plan.wait()
         if self._plan.error is not None:
             raise self._plan.error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PLAYBOOK_TIMEOUT_SECONDS = 300
+PLAYBOOK_TIMEOUT_SECONDS = 1200
 # Another Ansible's Python, of the oldest that the collection says it runs under.
 ANSIBLE_PYTHON = os.environ.get("LPB_ANSIBLE_PYTHON", sys.executable)
 # ansible.posix, which writes the results as JSON, comes with the newer one.

@@ -24,7 +24,7 @@ from .night_host import BUCKET, PREFIX, NightHost, rclone_binary
 
 SYSTEM_PATH = "/usr/bin:/bin"
 ORDINARY_ID = 65534
-SECONDS_MAX = 120.0
+SECONDS_MAX = 600.0
 
 
 class User(NamedTuple):

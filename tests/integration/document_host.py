@@ -21,7 +21,7 @@ from .night_host import PREFIX, NightHost, differences
 from .second_place import UsbDisk, use_disk
 
 TEMPLATES = CHECKOUT / "roles/agent/templates"
-SECONDS_MAX = 120.0
+SECONDS_MAX = 600.0
 
 
 class DocumentHost(NightHost):

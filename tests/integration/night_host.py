@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from b2_standin.client import Key, StandIn
 SSD_BYTES = 192 * 1024**2
 BUCKET = "potato-bucket"
 PREFIX = "potato"
+# Only for what hangs, and longer than rclone may stall.
+TIMEOUT_SECONDS = 600.0
+DOWNLOADS = ("b2_download_file_by_id", "b2_download_file_by_name")
 CAPABILITIES = ["listFiles", "readFiles", "writeFiles"]
 MODULE_UTILS = "ansible_collections.lepotato.backup.plugins.module_utils"
 
@@ -94,7 +97,7 @@ class NightHost:
             "rclone": {
                 "binary": str(rclone_binary()),
                 "config": str(self.conf_path),
-                "stall_timeout_seconds": 20,
+                "stall_timeout_seconds": 240,
             },
             "sources": [
                 {"tree": "docker-volumes", "paths": [str(self.volumes)]},
@@ -136,7 +139,9 @@ class NightHost:
             *arguments,
         ]
 
-    def program(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def program(
+        self, *arguments: str, timeout: float = TIMEOUT_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run the program; what it said is in the result."""
         return subprocess.run(
             self.command(*arguments),
@@ -147,12 +152,22 @@ class NightHost:
             stdin=subprocess.DEVNULL,
         )
 
-    def night(self, *arguments: str, timeout: float = 120) -> dict[str, Any]:
+    def night(self, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
         """A night that must go well; returns its record."""
         done = self.program("run", "--json", *arguments, timeout=timeout)
         assert done.returncode == 0, done.stderr + self.log()
         record: dict[str, Any] = json.loads(done.stdout)
         return record
+
+    @contextmanager
+    def held(self, *calls: str, skip: int) -> Iterator[Callable[[], bool]]:
+        """While in the block, B2 answers *skip* of *calls* and lets the others wait; whatever
+        waits is handled at the end. Gives what tells whether one waits."""
+        rule = self.stand_in.fault("delay", calls, seconds=TIMEOUT_SECONDS, skip=skip, count=0)
+        try:
+            yield lambda: self.stand_in.has_fired(rule)
+        finally:
+            self.stand_in.clear_faults()
 
     def log(self) -> str:
         """The log file on the SSD so far."""

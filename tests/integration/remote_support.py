@@ -111,7 +111,7 @@ def run_module(name: str, directory: Path, /, **arguments: Any) -> dict[str, Any
         input=json.dumps(payload),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert ended.stdout, ended.stderr

@@ -21,7 +21,7 @@ from tools.docker import client
 
 BUSYBOX = Path("/bin/busybox")
 IMAGE = "lpb-busybox:engine"
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
 
 
 class SecondEngine:
@@ -60,17 +60,20 @@ class SecondEngine:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + READY_SECONDS
         while self._docker("version").returncode != 0:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                log_tail = (self.directory / "log").read_text()[-1000:]
+            log_tail = (self.directory / "log").read_text()[-1000:]
+            if self.process.poll() is not None:
                 self.end()
                 pytest.skip(f"a second dockerd does not run here: {log_tail}")
+            if time.monotonic() > deadline:
+                self.end()
+                pytest.fail(f"the second dockerd does not answer: {log_tail}")
             time.sleep(0.1)
 
     def end(self) -> None:
         """End the engine as a restart of its service does."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=READY_SECONDS)
             self.process = None
 
     def _import_image(self) -> None:

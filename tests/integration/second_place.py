@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from ansible_collections.lepotato.backup.plugins.filter.rclone_obscure import rclone_obscure
 
 from .night_host import PREFIX, NightHost, differences, rclone_binary
+from .waits import wait_for
 
 PASSWORD = "of the server"
 # rclone's server takes no shorter ones.
@@ -26,7 +26,6 @@ SERVER_OPTIONS = {
     "s3": ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"],
 }
 USB_BYTES = 64 * 1024**2
-SERVER_TIMEOUT_SECONDS = 20.0
 
 
 class UsbDisk:
@@ -78,25 +77,21 @@ def use_remote(host: NightHost, section: str) -> None:
 def served(kind: str, directory: Path) -> Iterator[int]:
     """``rclone serve`` *kind* over *directory*; gives the port. SFTP asks a password, S3 a key."""
     directory.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    server = subprocess.Popen(
-        [
-            rclone_binary(),
-            "serve",
-            kind,
-            *SERVER_OPTIONS.get(kind, []),
-            "--addr",
-            f"127.0.0.1:{port}",
-            directory,
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = directory.with_name(f"{directory.name}.log")
+
+    def told_port() -> str:
+        told = re.search(r"127\.0\.0\.1:(\d+)[/\n]", log.read_text(encoding="utf-8"))
+        return told[1] if told else ""
+
+    command = [rclone_binary(), "serve", kind, *SERVER_OPTIONS.get(kind, []), str(directory)]
+    with log.open("wb") as stream:
+        # It takes a free port itself, and says which.
+        server = subprocess.Popen(
+            [*command, "--addr", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=stream
+        )
     try:
-        _wait_for(port)
-        yield port
+        wait_for(lambda: told_port() != "", "the server says where it listens", server)
+        yield int(told_port())
     finally:
         server.kill()
         server.wait()
@@ -158,13 +153,3 @@ def _write_crypt(host: NightHost, below: str, section: str) -> None:
             f"filename_encoding = base64\npassword = {rclone_obscure('one')}\n"
             f"password2 = {rclone_obscure('two')}\n"
         )
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on port {port}")

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
@@ -217,27 +218,34 @@ def copy_slowly(
 ) -> RsyncStats:
     """Copy *source*, whose first file takes a second a try; *meddle* in the first of them or, with
     *every_time*, in each."""
-    tries: list[threading.Timer] = []
+    copies = target / source.relative_to("/")
+    tries = 0
+
+    def meddle_in_the_copy(ended: threading.Event) -> None:
+        # rsync has read the list by then, and the first file's copy is time to meddle.
+        while not list(copies.glob(".first.*")):
+            assert not ended.wait(0.005), "rsync was never seen to copy the first file"
+        meddle()
 
     class Meddling(SubprocessRunner):
         def run(self, argv: Sequence[str], **options: Any) -> CommandResult:
-            if every_time or not tries:
-                # rsync reads the list first; the first file's copy is time to meddle.
-                tries.append(threading.Timer(0.4, meddle))
-                tries[-1].start()
-            return super().run(argv, **options)
+            nonlocal tries
+            tries += 1
+            if tries > 1 and not every_time:
+                return super().run(argv, **options)
+            ended = threading.Event()
+            with ThreadPoolExecutor(1) as pool:
+                meddled = pool.submit(meddle_in_the_copy, ended)
+                try:
+                    result = super().run(argv, **options)
+                finally:
+                    ended.set()
+                meddled.result()
+            return result
 
-    try:
-        return copy(
-            Meddling(),
-            [str(source)],
-            str(target),
-            may_vanish=may_vanish,
-            options=("--bwlimit=3000",),
-        )
-    finally:
-        for timer in tries:
-            timer.join()
+    return copy(
+        Meddling(), [str(source)], str(target), may_vanish=may_vanish, options=("--bwlimit=3000",)
+    )
 
 
 def test_files_that_vanish_are_left_to_the_next_pass_or_copied_again(

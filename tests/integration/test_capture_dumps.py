@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Dict, Iterator
 
 import pytest
-from integration.container_lab import Lab, docker, failure, needed_image, night, wait_for
+from integration.container_lab import Lab, docker, failure, needed_image, night
+from integration.waits import wait_for
 
 from tools.docker import client
 
@@ -33,7 +34,7 @@ def sql(lab: Lab, statement: str, database: str = "postgres") -> str:
 def start_postgres(lab: Lab) -> None:
     lab.run("pg", "--health-cmd=pg_isready -h /run/postgresql", command="exec lpb-postgres")
     ready = ("exec", lab.name("pg"), *PSQL, "-c", "select 1")
-    wait_for(lambda: docker(*ready, check=False) == "1", "PostgreSQL answers", 30)
+    wait_for(lambda: docker(*ready, check=False) == "1", "PostgreSQL answers")
 
 
 def test_postgres_dumps_come_back_and_the_database_is_never_stopped(lab: Lab) -> None:
@@ -113,7 +114,7 @@ def test_mariadb_dumps_come_back_and_a_wrong_password_fails_the_night(lab: Lab) 
         login = ("-e", "MYSQL_PWD=open sesame", name, "mariadb", "--user=root", "--batch")
         return docker("exec", *login, "--skip-column-names", *options, "-e", statement, check=check)
 
-    wait_for(lambda: maria("select 1", check=False) == "1", "MariaDB answers", 60)
+    wait_for(lambda: maria("select 1", check=False) == "1", "MariaDB answers")
     maria("create database shop; create table shop.item (n int primary key, name text)")
     maria("use shop; insert into item select seq, md5(seq) from seq_1_to_5000")
     dump = {"container": name, "kind": "mysql"}

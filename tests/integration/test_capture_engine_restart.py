@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Iterator
 
 import pytest
-from integration.container_lab import Lab, night, tree_difference
+from integration.container_lab import DRIVER_TIMEOUT_SECONDS, Lab, night, tree_difference
 from integration.second_engine import IMAGE, SecondEngine, needed_engine
+from integration.waits import wait_until_stopped
 
 
 @pytest.fixture(name="engine", scope="module")
@@ -43,26 +42,16 @@ def make_lab(engine: SecondEngine, tmp_path: Path) -> Iterator[Lab]:
 RUNNING = {"db": "running", "app": "running"}
 
 
-def freeze(process: subprocess.Popen[str]) -> None:
-    """Wait until the driver has stopped itself at its step."""
-    status = Path(f"/proc/{process.pid}/stat")
-    deadline = time.monotonic() + 30
-    while status.read_text().rsplit(")", 1)[1].split()[0] != "T":
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_an_engine_that_restarts_during_the_cold_pass_does_no_harm(
     lab: Lab, engine: SecondEngine
 ) -> None:
     process = lab.start_driver("--capture", "--at", "cold", "1", str(int(signal.SIGSTOP)))
-    freeze(process)
+    wait_until_stopped(process, "the driver is at its step")
     engine.end()
     later = threading.Timer(1.0, engine.start)
     later.start()
     os.kill(process.pid, signal.SIGCONT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=DRIVER_TIMEOUT_SECONDS)
     later.join()
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["capture"]["not_back"] == []
@@ -79,7 +68,7 @@ def test_what_the_engine_leaves_stopped_after_a_restart_is_started_by_the_recove
     # The recovery at boot may come before the engine.
     process = lab.start_driver("--recover")
     engine.start()
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=DRIVER_TIMEOUT_SECONDS)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["recovered"]["started"] == [lab.name("db"), lab.name("app")]
     assert lab.states() == RUNNING
@@ -93,13 +82,13 @@ def test_a_container_that_the_restarted_engine_brings_up_fails_the_night(
     frozen = ("--capture", "--at", "cold", "2", str(int(signal.SIGSTOP)))
     config = lab.config(priorities={lab.name("always"): 5})
     process = lab.start_driver(*frozen, config=config)
-    freeze(process)
+    wait_until_stopped(process, "the driver is at its step")
     assert lab.states()["always"] == "exited"
     engine.end()
     engine.start()
     assert lab.states()["always"] == "running"
     os.kill(process.pid, signal.SIGCONT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=DRIVER_TIMEOUT_SECONDS)
     assert process.returncode == 1, stderr
     assert f"{lab.name('always')} came up by itself" in " ".join(
         json.loads(stdout)["capture"]["failed_groups"].values()

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 from integration.container_lab import (
+    DRIVER_TIMEOUT_SECONDS,
     Lab,
     go_on,
     needed_image,
     night,
     pause_at,
     tree_difference,
-    wait_for,
 )
 from integration.memory_limit import memory_limit
 from integration.night_host import MODULE_UTILS
+from integration.waits import wait_for
 
 LIMIT_BYTES = 48 * 1024**2
 
@@ -62,7 +63,7 @@ def test_recover_starts_what_was_down_when_the_kernel_killed_the_program(
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DRIVER_TIMEOUT_SECONDS,
         )
         assert done.returncode == 0, done.stderr
         # Dependencies first; what runs already is left alone.

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
-from integration.container_lab import Lab, docker, needed_image, night, tree_difference
+from integration.container_lab import (
+    DRIVER_TIMEOUT_SECONDS,
+    Lab,
+    docker,
+    needed_image,
+    night,
+    tree_difference,
+)
 from integration.night_host import MODULE_UTILS, NightHost, mounted_ssd
 
 from b2_standin.client import StandIn
@@ -106,7 +113,7 @@ def program(lab: Lab, *argv: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DRIVER_TIMEOUT_SECONDS,
         env={**os.environ, "COMPOSE_PROJECT_NAME": lab.prefix},
     )
 
@@ -181,7 +188,7 @@ def test_a_volume_of_a_project_is_replaced_in_place(
         with project(lab, host.volumes):
             (host.volumes / "db/rows").write_text("good\n")
             host.write_config(
-                containers={"stop_timeout_seconds": 5, "start_timeout_seconds": 15},
+                containers={"stop_timeout_seconds": 20, "start_timeout_seconds": 60},
             )
             host.night()
             (host.volumes / "db/rows").write_text("lost\n")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from .night_host import BUCKET, differences, mounted_ssd
 from .second_place import UsbDisk, change
 from .test_documented_commands import COPY, FINISH, FINISH_POINT, SECOND_WHOLE, SYNC
 from .test_second import kill_on_second, next_second
+from .waits import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
-
-SECONDS_MAX = 60.0
 
 
 @pytest.fixture
@@ -63,19 +61,20 @@ def replace_most(host: DocumentHost) -> None:
 
 
 def kill_during_upload(host: DocumentHost) -> None:
-    """Start a night on a slow link and kill it once it has replaced something in the bucket."""
+    """Start a night and kill it once it has replaced something in the bucket."""
     before = len(host.stand_in.files(BUCKET))
-    host.stand_in.link(delay_seconds=0.3)
-    night = subprocess.Popen(
-        host.command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + SECONDS_MAX
-    while len(host.stand_in.files(BUCKET)) < before + 5 and time.monotonic() < deadline:
-        assert night.poll() is None, host.log()
-        time.sleep(0.05)
-    night.kill()
-    night.wait()
-    host.stand_in.link()
+    with (
+        host.held("b2_upload_file", skip=8) as is_held,
+        subprocess.Popen(
+            host.command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as night,
+    ):
+        wait_for(
+            lambda: is_held() and len(host.stand_in.files(BUCKET)) >= before + 5,
+            "files are replaced",
+            night,
+        )
+        night.kill()
 
 
 def cut_during_upload(host: DocumentHost) -> None:

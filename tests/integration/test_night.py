@@ -17,7 +17,8 @@ import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.points.weekly import local_date
 
-from .night_host import BUCKET, NightHost, differences
+from .night_host import BUCKET, DOWNLOADS, TIMEOUT_SECONDS, NightHost, differences
+from .waits import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -124,15 +125,13 @@ def test_a_dry_run_touches_nothing_and_says_what_it_would_do(host: NightHost) ->
 
 
 def test_a_second_run_is_refused_while_one_is_under_way(host: NightHost) -> None:
-    host.stand_in.link(delay_seconds=0.3)
     with subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as first:
-        deadline = time.monotonic() + 20
-        while not (host.state / "run.lock").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        second = host.program("run")
+        with host.held("b2_upload_file", skip=8) as is_held:
+            wait_for(is_held, "the first run sends its files", first)
+            second = host.program("run")
         assert second.returncode == 75
         assert f"process {first.pid}" in second.stderr
-        assert first.wait(timeout=100) == 0
+        assert first.wait(timeout=TIMEOUT_SECONDS) == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
@@ -144,14 +143,16 @@ def test_a_night_ended_in_its_upload_leaves_the_last_point_and_is_made_up_for(
         (host.volumes / f"db/_data/new{number}").write_bytes(os.urandom(1000))
     (host.volumes / "db/_data/base/006").write_bytes(b"second night")
     time.sleep(1.1)
-    host.stand_in.link(delay_seconds=0.2)
-    with subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 60
-        while len(host.stand_in.files(BUCKET)) < 70 and time.monotonic() < deadline:
-            time.sleep(0.05)
+    with (
+        host.held("b2_upload_file", skip=8) as is_held,
+        subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as run,
+    ):
+        wait_for(
+            lambda: is_held() and len(host.stand_in.files(BUCKET)) >= 70, "some files are sent", run
+        )
         run.send_signal(ending)
-        assert run.wait(timeout=60) == (1 if ending == signal.SIGTERM else -signal.SIGKILL)
-    host.stand_in.link()
+        expected = 1 if ending == signal.SIGTERM else -signal.SIGKILL
+        assert run.wait(timeout=TIMEOUT_SECONDS) == expected
     older = restored_tree(host, "daily") / "docker-volumes" / str(host.volumes).lstrip("/")
     assert (older / "db/_data/base/006").read_bytes() != b"second night"
     assert not (older / "db/_data/new0").exists()
@@ -256,15 +257,14 @@ def test_a_restore_refuses_what_it_must_and_goes_on_after_an_interruption(host: 
     assert f"nights will back it up again there: it lies in the source {host.volumes}" in told
 
     target = host.directory / "again"
-    host.stand_in.link(delay_seconds=0.1)
     command = host.command("restore", "daily", "--yes", "--target", str(target))
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
-        data = target / "docker-volumes"
-        deadline = time.monotonic() + 60
-        while not data.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+    with (
+        host.held(*DOWNLOADS, skip=10) as is_held,
+        subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run,
+    ):
+        wait_for(is_held, "the download is under way", run)
+        assert (target / "docker-volumes").exists()
         run.kill()
-    host.stand_in.link()
     resumed = host.program("restore", record["point"], "--yes", "--target", str(target))
     assert resumed.returncode == 0, resumed.stderr
     assert "go on with" in resumed.stderr

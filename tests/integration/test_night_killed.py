@@ -13,8 +13,9 @@ import uuid
 
 import pytest
 
-from .container_lab import docker, needed_image, wait_for
+from .container_lab import docker, needed_image
 from .night_host import NightHost
+from .waits import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -61,7 +62,7 @@ def test_a_killed_night_is_followed_by_its_recovery(
         def closed() -> bool:
             return (host.state / "last_run.json").exists()
 
-        wait_for(closed, "the recovery has closed the killed run's record", 60)
+        wait_for(closed, "the recovery has closed the killed run's record")
         assert docker("inspect", "-f", "{{.State.Running}}", name) == "true"
         assert not (host.state / "stopped.json").exists()
         assert f"started {name}, which an interrupted run had left stopped" in host.log()

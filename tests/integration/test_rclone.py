@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -134,31 +133,25 @@ def test_progress_is_told(remote: Remote, tmp_path: Path) -> None:
 def test_the_measured_flags_and_no_secret_on_the_command_line(
     remote: Remote, tmp_path: Path
 ) -> None:
-    source = write_tree(tmp_path / "source", {"big": os.urandom(3_000_000)})
-    remote.b2.link(bytes_per_second_total=1_500_000)
-    seen: list[tuple[str, str]] = []
-
-    def look() -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not seen:
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                try:
-                    command = Path(f"/proc/{pid}/cmdline").read_text()
-                    if str(source) in command and command.startswith(RCLONE):
-                        seen.append((command, Path(f"/proc/{pid}/environ").read_text()))
-                except OSError:
-                    continue
-            time.sleep(0.05)
-
-    looker = threading.Thread(target=look)
-    looker.start()
+    source = write_tree(tmp_path / "source", {"big": os.urandom(300_000)})
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    # What everybody on the machine can see of it, kept in the moment before it is rclone.
+    shown = tmp_path / "shown-rclone"
+    shown.write_text(
+        f'#!/bin/sh\ncat /proc/$$/cmdline > "{seen}/$$.cmdline"\n'
+        f'cat /proc/$$/environ > "{seen}/$$.environ"\nexec "{RCLONE}" "$@"\n'
+    )
+    shown.chmod(0o755)
     rclone = remote.rclone(bandwidth_limit="50M")
+    object.__setattr__(rclone.config, "binary", str(shown))
     rclone.sync(str(source), rclone.crypt("daily"))
-    looker.join()
-    command, environment = seen[0]
-    assert "GOGC=20" in environment
-    assert "RCLONE_B2_UPLOAD_CONCURRENCY=2" in environment
+    commands = [path.read_text().split("\0") for path in sorted(seen.glob("*.cmdline"))]
+    environments = [path.read_text().split("\0") for path in sorted(seen.glob("*.environ"))]
+    (number,) = (place for place, command in enumerate(commands) if str(source) in command)
+    assert "GOGC=20" in environments[number]
+    assert "RCLONE_B2_UPLOAD_CONCURRENCY=2" in environments[number]
     for flag in ("--buffer-size=0", "--b2-chunk-size=5M", "--transfers=12", "--bwlimit=50M"):
-        assert flag in command.split("\0")
+        assert flag in commands[number]
     for secret in (remote.key.application_key, rclone_obscure("one", "1")):
-        assert secret not in command + environment
+        assert not any(secret in word for words in commands + environments for word in words)

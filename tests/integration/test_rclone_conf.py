@@ -194,7 +194,7 @@ def test_diff_through_ansible_shows_no_secret(host: Host) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
         env={
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parents[2] / ".collections"),

@@ -22,7 +22,7 @@ import pytest
 from integration.container_lab import CHECKOUT, Lab, needed_image
 
 DRIVER = Path(__file__).with_name("restore_driver.py")
-DRIVER_TIMEOUT_SECONDS = 120.0
+DRIVER_TIMEOUT_SECONDS = 300.0
 AT_ONCE = 6
 VOLUMES = ("db", "app")
 
@@ -125,7 +125,7 @@ def end_at(
         lab.run("db", "--health-cmd=test -f /data/rows", service="db")
         lab.run("app", service="app", depends_on="db:service_healthy:false")
         # Data that is not good is waited for in vain: not for long.
-        limit = 15 if is_good else 3
+        limit = 60 if is_good else 3
         swap = ["--swap", str(lab.stage), *(str(lab.volumes / name) for name in VOLUMES)]
         fault = ["--at", step, str(number), str(sent)]
         if during == "recovery":

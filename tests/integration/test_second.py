@@ -31,6 +31,7 @@ from b2_standin.client import StandIn
 from .night_host import NightHost, mounted_ssd
 from .second_place import Kept, UsbDisk, change, use_disk
 from .test_sixty_nights import FIRST_NIGHT, MovedClock
+from .waits import wait_for
 
 # Days after the first night, a Wednesday, and the points that the disk has after each: nights by
 # the day of the month, weekly points with a "w". On one of them the disk is out.
@@ -197,13 +198,12 @@ def kill_on_second(host: NightHost, usb: UsbDisk) -> None:
         return len(os.listdir(history)) if history.is_dir() else 0
 
     before = histories()
-    night = subprocess.Popen(
+    with subprocess.Popen(
         host.command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while night.poll() is None and histories() == before:
-        time.sleep(0.01)
-    night.send_signal(signal.SIGKILL)
-    night.wait()
+    ) as night:
+        wait_for(lambda: histories() > before, "the night moves files on the disk", night)
+        night.send_signal(signal.SIGKILL)
+    assert night.returncode == -signal.SIGKILL
 
 
 def test_a_second_attempt_finds_directories_where_the_former_point_has_files(host: Host) -> None:

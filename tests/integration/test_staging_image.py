@@ -73,7 +73,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> StagingRuns:
     runs.shell("unmounted", f"umount {staging}")
     role("mounting it", 128)
     runs.shell("mounted", look)
-    runs.shell("a night", f"flock {STATE}/run.lock sleep 60 >/dev/null 2>&1 & echo $! > night.pid")
+    runs.shell("a night", f"flock {STATE}/run.lock sleep 900 >/dev/null 2>&1 & echo $! > night.pid")
     role("during a night")
     runs.shell("the night ends", "pkill -P $(cat night.pid); kill $(cat night.pid); rm night.pid")
     runs.shell("as it was", look)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 DRIVER = Path(__file__).with_name("staging_image_driver.py")
 SSD_BYTES = 160 * 1024**2
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 1200
 
 MOUNT = 'mount -o loop "$0" "$1" && shift && exec "$@"'
 

@@ -17,7 +17,8 @@ import pytest
 
 from b2_standin.tests.support import b2_api
 
-from .night_host import BUCKET, PREFIX, NightHost, differences
+from .night_host import BUCKET, PREFIX, TIMEOUT_SECONDS, NightHost, differences
+from .waits import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting an SSD needs root")
 
@@ -109,16 +110,13 @@ def test_a_night_killed_while_it_changes_the_bucket_is_made_up_for(
     for number in range(5):
         change_some(host, number)
     time.sleep(1.1)
-    rule = host.stand_in.fault("delay", call, seconds=20, skip=3)
-    with subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if any(r["rule_id"] == rule and r["fired"] for r in host.stand_in.faults()):
-                break
-            time.sleep(0.05)
+    with (
+        host.held(call, skip=3) as is_held,
+        subprocess.Popen(host.command("run"), stderr=subprocess.DEVNULL) as run,
+    ):
+        wait_for(is_held, f"the night is in a {call}", run)
         run.send_signal(signal.SIGKILL)
-        run.wait(timeout=60)
-    host.stand_in.clear_faults()
+        assert run.wait(timeout=TIMEOUT_SECONDS) == -signal.SIGKILL
     change_some(host, 6)
     time.sleep(1.1)
     sent = host.night()["upload"]
@@ -133,9 +131,10 @@ def test_an_upload_that_fails_in_part_is_finished_by_a_comparison(host: NightHos
         change_some(host, number)
     time.sleep(1.1)
     # A plain 400 is not tried again by rclone: this file's upload has failed.
-    host.stand_in.fault("unauthorized", "b2_hide_file", count=1)
+    rule = host.stand_in.fault("unauthorized", "b2_hide_file", count=1)
     record = host.program("run", "--json")
     assert record.returncode in (0, 1)
+    assert host.stand_in.has_fired(rule)
     assert host.night()["outcome"] == "ok"
     assert_bucket_is_staging(host)
 

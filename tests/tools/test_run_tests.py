@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +120,29 @@ def test_ctrl_c_lets_the_running_stages_end_and_starts_no_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began, ended = [], []
+    stops: list[threading.Event] = []
+    waits = threading.Event()
+    result, run_lanes = Future.result, stage_module.run_lanes
+
+    def lanes(*arguments: Any) -> None:
+        stops.append(arguments[-1])
+        run_lanes(*arguments)
+
+    def waited_for(future: Future[Any], timeout: float | None = None) -> Any:
+        waits.set()
+        return result(future, timeout)
 
     def interrupted(log: Log) -> str:
         began.append(log.path.name)
-        time.sleep(0.1)  # until the main thread waits
+        assert waits.wait(60), "the main thread does not wait"
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.3)
+        assert stops[0].wait(60), "the signal stops nothing"
+        time.sleep(0.3)  # for a main thread that did not wait for this stage
         ended.append(log.path.name)
         return ""
 
+    monkeypatch.setattr(run_tests, "run_lanes", lanes)
+    monkeypatch.setattr(Future, "result", waited_for)
     stages = [Stage("stage 1", interrupted), Stage("stage 2", interrupted)]
     monkeypatch.setattr(run_tests, "_lanes", lambda: [stages])
     assert run_tests.main([]) == 130

@@ -15,7 +15,7 @@ from ..shell import ToolError
 from .names import LabNames
 
 ROWS = 1000
-HEALTHY_SECONDS = 60
+HEALTHY_SECONDS = 240
 SERVICES = ("db", "app", "pihole")
 CHECKSUM_QUERY = (
     "SELECT count(*) || ' rows, md5 ' || "

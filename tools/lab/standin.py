@@ -22,7 +22,7 @@ from ..paths import CHECKOUT
 from ..shell import ToolError
 from .names import LabNames
 
-START_SECONDS = 20
+START_SECONDS = 120
 # What the nightly key may do; deletion is the bucket's lifecycle rule, never the board's.
 KEY_CAPABILITIES = ("listFiles", "readFiles", "writeFiles")
 DAYS_OF_HISTORY = 30

@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import contextmanager
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Optional, Sequence
+
+from .signals import signals_held
 
 _WAIT = 'read -r word || exec "$@"'
 _COMMAND_LINE_PATH = "/proc/self/cmdline"
@@ -41,28 +43,35 @@ def guarded(recover_command: Sequence[str]) -> Iterator[None]:
         yield
         return
     reading, writing = os.pipe()
+    waiting: Optional[subprocess.Popen[bytes]] = None
     try:
-        # A session of its own: what ends the program's process group leaves it waiting.
-        waiting = subprocess.Popen(
-            ["/bin/sh", "-c", _WAIT, "sh", *recover_command],
-            stdin=reading,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except BaseException:
-        os.close(writing)
-        raise
-    finally:
-        os.close(reading)
-    try:
+        try:
+            # A signal that raised before the shell is known would close the pipe without a word.
+            with signals_held():
+                # A session of its own: what ends the program's process group leaves it waiting.
+                waiting = subprocess.Popen(
+                    ["/bin/sh", "-c", _WAIT, "sh", *recover_command],
+                    stdin=reading,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        finally:
+            os.close(reading)
         yield
     finally:
-        try:
-            os.write(writing, b"ended\n")
-        except BrokenPipeError:
-            # Somebody killed the shell: there is nobody left to tell.
-            pass
-        finally:
-            os.close(writing)
+        with signals_held():
+            _end(waiting, writing)
+
+
+def _end(waiting: Optional[subprocess.Popen[bytes]], writing: int) -> None:
+    """Tell the shell, if it was started, that nothing is to follow, and see it gone."""
+    try:
+        os.write(writing, b"ended\n")
+    except BrokenPipeError:
+        # It was not started, or somebody killed it: there is nobody left to tell.
+        pass
+    finally:
+        os.close(writing)
+    if waiting is not None:
         waiting.wait()

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Dict, Iterator, List, Optional
 
+from .signals import signals_held
+
 SHIELDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -85,9 +87,12 @@ def shielded() -> Iterator[Shield]:
     end of the block, unless an exception is already on its way out of it.
     """
     shield = Shield()
-    shield._install()
     try:
+        # One that raised between two of the handlers would leave the shield's on the rest for ever.
+        with signals_held():
+            shield._install()
         yield shield
     finally:
-        shield._restore()
+        with signals_held():
+            shield._restore()
     shield.check()

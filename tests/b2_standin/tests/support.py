@@ -24,7 +24,7 @@ from b2sdk import v2, v3
 from b2_standin.client import Key, StandIn
 
 MIB = 1024 * 1024
-RCLONE_SECONDS_MAX = 120
+RCLONE_SECONDS_MAX = 300
 BUCKET = "stand-in-test"
 
 

@@ -128,12 +128,12 @@ def killed_upload(b2: StandIn, rclone: Rclone, source: Path) -> None:
     b2.fault("delay", "b2_upload_part", skip=1, count=0, seconds=10)
     flags = ("--b2-upload-cutoff", "5M", "--b2-chunk-size", "5M", "--b2-upload-concurrency", "1")
     process = rclone.popen("copy", source, f"b2:{BUCKET}", *flags)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while not b2.faults()[0]["fired"]:
         assert time.monotonic() < deadline, "the second part didn't begin"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     b2.clear_faults()
 
 

@@ -231,7 +231,7 @@ def test_an_upload_url_takes_one_upload_at_a_time_and_no_other_bucket(
         first.putheader(name, value)
     first.endheaders()
     first.send(b"fir")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while not b2.stats()["bytes_uploaded"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

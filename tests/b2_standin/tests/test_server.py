@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import time
 import urllib.parse
 from email.utils import parsedate_to_datetime
@@ -31,7 +32,6 @@ from b2_standin.tests.support import (
 )
 
 NAMES = 200_000
-LISTING_SECONDS_MAX = 60  # takes about 10 on one 2020s core
 MEMORY_GROWTH_BYTES_MAX = 16 * MIB
 
 
@@ -63,8 +63,9 @@ def test_kill_9_in_the_middle_of_uploads_loses_nothing_acknowledged(
         bucket.upload_bytes(str(number).encode() * 100, f"file-{number:02}")
     b2.fault("slow", "b2_upload_file", bytes_per_second=4 * MIB, count=0)
     process = Rclone(b2).popen("copy", write_file(tmp_path / "big", 16 * MIB), f"b2:{BUCKET}")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while b2.stats()["bytes_uploaded"] < MIB:
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     b2.kill()
@@ -113,22 +114,28 @@ def fill(data: Path, count: int) -> None:
     service.database.close()
 
 
+def cpu_seconds(b2: StandIn) -> float:
+    """The processor time of the server so far, which is the same on a busy machine."""
+    fields = Path(f"/proc/{b2.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_200_000_names_are_listed_in_pages(b2: StandIn, rclone: Rclone) -> None:
     b2_api(b2).get_bucket_by_name(BUCKET).upload_bytes(b"", "alone")
     b2.stop()
     fill(b2.data_dir, NAMES)
     b2.launch()
-    began = time.monotonic()
+    began = cpu_seconds(b2)
     listed = rclone("lsf", "-R", "--files-only", "--fast-list", f"b2:{BUCKET}").stdout.split()
-    assert time.monotonic() - began < LISTING_SECONDS_MAX
+    listing_seconds = cpu_seconds(b2) - began
     assert len(listed) == len(set(listed)) == NAMES + 1
     calls = b2.stats()["calls"]
     assert NAMES // 1000 <= calls["b2_list_file_names"] <= NAMES // 1000 + 1
     assert b2.stats()["classes"]["C"] <= NAMES // 1000 + 4
     # Folders are jumped over, not walked through.
-    began = time.monotonic()
+    began = cpu_seconds(b2)
     assert len(rclone("lsf", f"b2:{BUCKET}").stdout.split()) == NAMES // 1000 + 1
-    assert time.monotonic() - began < 5
+    assert cpu_seconds(b2) - began < listing_seconds / 10
     b2.reset_stats()
     bucket = b2_api(b2).get_bucket_by_name(BUCKET)
     in_folder = list(bucket.ls("folder-001", recursive=True, fetch_count=10_000))

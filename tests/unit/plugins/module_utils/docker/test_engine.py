@@ -157,7 +157,7 @@ def test_an_engine_that_starts_meanwhile_is_waited_for(tmp_path: Path, engine: E
     client = DockerClient(str(tmp_path / "docker.sock"))
     timer = threading.Timer(0.3, lambda: engine({"/version": (200, VERSION)}))
     timer.start()
-    client.wait_until_reachable(10)
+    client.wait_until_reachable(240)
     timer.join()
     assert client.api_version() == "1.41"
 

@@ -25,7 +25,7 @@ from ansible_collections.lepotato.backup.plugins.module_utils.process.signal_shi
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 
 RUNNER = SubprocessRunner(terminate_grace_seconds=0.5)
-IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print(); time.sleep(60)"
+IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print(); time.sleep(600)"
 
 
 def alive(pid: int) -> bool:
@@ -36,7 +36,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until_gone(pid: int, seconds: float = 10.0) -> bool:
+def wait_until_gone(pid: int, seconds: float = 240.0) -> bool:
     deadline = time.monotonic() + seconds
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -87,12 +87,13 @@ def test_a_command_that_ignores_sigterm_is_killed_when_its_time_is_over(streamed
             timeout_seconds=0.3,
             on_stderr_line=(lambda line: None) if streamed else None,
         )
-    assert time.monotonic() - started < 20
+    # Without the kill it would have slept on.
+    assert time.monotonic() - started < 300
 
 
 def test_an_interrupt_ends_the_child(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    script = f"echo $$ > {pid_file}; kill -TERM {os.getpid()}; sleep 60"
+    script = f"echo $$ > {pid_file}; kill -TERM {os.getpid()}; sleep 600"
     with signals_raise(), pytest.raises(Interrupted) as caught:
         RUNNER.run(["sh", "-c", script])
     assert caught.value.signal_number == signal.SIGTERM
@@ -125,7 +126,7 @@ def test_a_signal_that_another_thread_takes_during_the_start_ends_the_child(
 
     def run_within() -> None:
         with within:
-            RUNNER.run(["sleep", "60"])
+            RUNNER.run(["sleep", "600"])
 
     monkeypatch.setattr(subprocess, "Popen", Slow)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -148,11 +149,13 @@ def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = (
         f"from {SubprocessRunner.__module__} import SubprocessRunner\n"
         f"SubprocessRunner().run(['sh', '-c', 'echo $$ > {pid_file}.new; "
-        f"mv {pid_file}.new {pid_file}; exec sleep 60'])\n"
+        f"mv {pid_file}.new {pid_file}; exec sleep 600'])\n"
     )
     with subprocess.Popen([sys.executable, "-c", program]) as parent:
-        deadline = time.monotonic() + 20
-        while not pid_file.exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 240
+        while not pid_file.exists():
+            assert parent.poll() is None, "the parent ended without its child"
+            assert time.monotonic() < deadline, "the child does not begin"
             time.sleep(0.02)
         child = int(pid_file.read_text(encoding="ascii"))
         assert alive(child)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Iterator, List
+from typing import Any, Iterator, List
 
 import pytest
 
 from ansible_collections.lepotato.backup.plugins.module_utils.base.errors import Interrupted
-from ansible_collections.lepotato.backup.plugins.module_utils.process.signal_shield import shielded
+from ansible_collections.lepotato.backup.plugins.module_utils.process.signal_shield import (
+    SHIELDED_SIGNALS,
+    shielded,
+)
 from ansible_collections.lepotato.backup.plugins.module_utils.process.signals import signals_raise
 
 
@@ -97,6 +100,28 @@ def test_the_handlers_are_as_before_afterwards() -> None:
     with shielded():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("changes", [1, 2, 4, 5])
+def test_a_signal_between_two_handlers_leaves_none_of_the_shield_s(
+    monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    before = [signal.getsignal(number) for number in SHIELDED_SIGNALS]
+    original, made = signal.signal, []
+
+    def change(number: int, handler: Any) -> Any:
+        old = original(number, handler)
+        made.append(number)
+        if len(made) == changes:
+            # The one whose handler comes last while the shield is raised, and first at its end.
+            send(SHIELDED_SIGNALS[-1] if changes < 3 else SHIELDED_SIGNALS[0])
+        return old
+
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "signal", change)
+        with pytest.raises(Interrupted), shielded():
+            pass
+    assert [signal.getsignal(number) for number in SHIELDED_SIGNALS] == before
 
 
 def test_it_does_nothing_outside_the_main_thread() -> None:
