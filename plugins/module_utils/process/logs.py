@@ -9,6 +9,8 @@ belongs to another file and opens it, so that each line is in one file or the ot
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import io
 import logging
 import logging.handlers
@@ -18,6 +20,7 @@ import time
 from typing import Callable, List, Optional, TextIO
 
 LOG_MODE = 0o640
+LOG_GROUP = "adm"
 SYSLOG_SOCKET = "/dev/log"
 
 
@@ -63,7 +66,10 @@ class RunLog:
 
 
 class SsdLogHandler(logging.handlers.WatchedFileHandler):
-    """The log file, made with mode 0640 and opened anew after each rotation."""
+    """The log file, made for root and the group adm and opened anew after each rotation.
+
+    logrotate does not make it: where both do, the later one moves the earlier one's file aside.
+    """
 
     _told = False
 
@@ -71,6 +77,8 @@ class SsdLogHandler(logging.handlers.WatchedFileHandler):
         descriptor = os.open(
             self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_MODE
         )
+        if os.fstat(descriptor).st_size == 0 and os.geteuid() == 0:
+            _give_to_group(descriptor)
         # File names may hold any byte: the log shows what it can't decode as escapes.
         return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
@@ -89,6 +97,12 @@ class SsdLogHandler(logging.handlers.WatchedFileHandler):
         if not self._told:
             self._told = True
             sys.stderr.write(f"the log {self.baseFilename} can't be written: {error}\n")
+
+
+def _give_to_group(descriptor: int) -> None:
+    """Let those read the log who read the system's logs; root's alone where there are none."""
+    with contextlib.suppress(KeyError):
+        os.fchown(descriptor, -1, grp.getgrnam(LOG_GROUP).gr_gid)
 
 
 def file_handler(path: str) -> logging.Handler:
