@@ -36,8 +36,8 @@ from integration.container_lab import (  # noqa: E402 # needs the path above
     Lab,
     docker,
     night,
-    wait_for,
 )
+from integration.waits import wait_for  # noqa: E402 # needs the path above
 
 from tools.images import ensure_image, services  # noqa: E402 # needs the path above
 
@@ -82,7 +82,7 @@ def start_stack(lab: Lab, files: int, total_bytes: int) -> None:
     )
     lab.run("writer", command="exec lpb-sqlite-writer")
     lab.run("web", command="exec lpb-web")
-    wait_for(lambda: is_ready(lab, "pg"), "PostgreSQL is healthy", 60)
+    wait_for(lambda: is_ready(lab, "pg"), "PostgreSQL is healthy", seconds=60)
     rows = max(1000, total_bytes // 5 // 150)  # a fifth of the bytes; a row takes about 150
     sql(
         lab,

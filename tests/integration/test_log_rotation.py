@@ -54,8 +54,8 @@ def test_a_log_rotated_in_mid_run_loses_no_line(tmp_path: Path) -> None:
 
     def rotate() -> None:
         for _day in range(ROTATIONS):
-            # logrotate passes over an empty log, and on a busy machine it is quicker than the run.
-            while path.stat().st_size == 0:
+            # The run makes its log anew, and logrotate passes over an empty one.
+            while not path.exists() or path.stat().st_size == 0:
                 time.sleep(0.001)
             options = ["--force", "--state", str(tmp_path / "state")]
             command = [str(LOGROTATE), *options, str(configuration)]
