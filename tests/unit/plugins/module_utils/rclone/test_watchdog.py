@@ -152,7 +152,7 @@ def test_reading_a_file_is_progress_until_nothing_is_read(clock: Clock) -> None:
     assert process.stdout is not None
     with watch(10) as guard:
         guard.start(process.pid)
-        for _ in range(5):
+        for _tick in range(5):
             clock.advance(9)
             process.stdin.write(b"read\n")
             process.stdin.flush()
@@ -195,7 +195,7 @@ def test_a_probe_that_passes_is_asked_again_later(clock: Clock) -> None:
     ) as guard:
         guard.start(process.pid)
         began = clock.now
-        for _ in range(5):
+        for _tick in range(5):
             clock.advance(5)
         assert process.poll() is None
         process.kill()
